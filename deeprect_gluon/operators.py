@@ -1,0 +1,49 @@
+"""The operators as functions of NDArrays or Symbols, with MXNet's full gradient semantics.
+
+MXNet never tells an external operator its `req`: whether to write a gradient, to add to it or to
+skip it. `identity` in front of the operator restores that meaning, since MXNet's own copy then does
+the adding. In a graph it costs nothing; imperatively it is a copy, so it is only put before arrays
+whose gradient really accumulates.
+"""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import mxnet as mx
+
+Tensor = TypeVar("Tensor", mx.nd.NDArray, mx.sym.Symbol)
+
+
+def _with_req(x: Tensor) -> Tensor:
+    if isinstance(x, mx.sym.Symbol):
+        return mx.sym.identity(x)
+    return mx.nd.identity(x) if x.grad is not None else x
+
+
+def prelu(data: Tensor, alpha: Tensor, axis: int = 1) -> Tensor:
+    """Parametric rectifier: x for x > 0, alpha * x otherwise (He et al. 2015, section 2.1).
+
+    Parameters
+    ----------
+    data : NDArray or Symbol
+        Any shape with at least one axis; float16, float32 or float64.
+    alpha : NDArray or Symbol
+        Shape (C,), a slope for each channel, or (1,), one slope for all; the type of `data`, or
+        float32 beside float16 data.
+    axis : int
+        The channel axis of `data`; negative counts from the end.
+
+    Returns
+    -------
+    NDArray or Symbol
+        Shape and type of `data`. The gradient at zero is the second branch's: alpha for the data,
+        x = 0 for alpha.
+
+    Raises
+    ------
+    MXNetError
+        If shapes, types or axis do not fit; the message names them.
+    """
+    F = mx.sym if isinstance(data, mx.sym.Symbol) else mx.nd
+    return F.deeprect_prelu(_with_req(data), _with_req(alpha), axis=axis)
