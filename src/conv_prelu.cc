@@ -1,0 +1,308 @@
+// How the work is divided. A convolution is, at each of the 36 points of the transformed domain, a
+// product of matrices: tiles x input channels by input channels x output channels.
+//
+// Transformed tensors are several times larger than plain ones, so none is ever whole. Tiles are
+// taken in batches that fit in the last cache and a batch is cut into chunks; a thread takes one
+// chunk and one block of output channels, for which it transforms the weights, multiplies, and
+// transforms back without leaving the second-level cache. Transforming weights where they are used
+// costs less than keeping them: four times the plain ones, they would come from memory. It also
+// leaves nothing to invalidate when weights change. The division depends on the shape only.
+#include "conv_prelu.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "prelu_cpu.h"
+#include "scratch.h"
+#include "winograd_kernels.h"
+
+namespace deeprect {
+namespace {
+
+constexpr int64_t kBatchFloats = int64_t{8} << 20;
+constexpr int64_t kChunkTiles = 112;
+constexpr int64_t kDepth = 64;  // input channels that are multiplied at a time
+
+int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
+
+const WinogradKernels& kernels() {
+  static const WinogradKernels& chosen = []() -> const WinogradKernels& {
+#if defined(__x86_64__)
+    for (const WinogradKernels* table : {&avx512::winograd, &avx2::winograd}) {
+      if (!std::strcmp(table->isa, cpu_isa())) return *table;
+    }
+#endif
+    return baseline::winograd;
+  }();
+  return chosen;
+}
+
+// The rows of tiles of all images, numbered through, and their division into chunks.
+struct Tiling {
+  int64_t images, m, tiles_y, tiles_x, chunks;
+
+  Tiling(int64_t images, int64_t kernel, int64_t out_height, int64_t out_width)
+      : images(images),
+        m(kTile + 1 - kernel),
+        tiles_y(ceil_div(out_height, m)),
+        tiles_x(ceil_div(out_width, m)),
+        chunks(std::min(rows(), ceil_div(rows() * tiles_x, kChunkTiles))) {}
+
+  int64_t rows() const { return images * tiles_y; }
+  // Tiles before a chunk.
+  int64_t tiles_before(int64_t chunk) const { return rows() * chunk / chunks * tiles_x; }
+  int64_t tiles(int64_t chunk0, int64_t chunk1) const {
+    return tiles_before(chunk1) - tiles_before(chunk0);
+  }
+  int64_t chunk_tiles() const { return ceil_div(rows(), chunks) * tiles_x; }
+  int64_t batches(int64_t floats_per_tile) const {
+    return std::min(chunks, ceil_div(rows() * tiles_x * floats_per_tile, kBatchFloats));
+  }
+  // Calls f(image, plane's rows, tiles before them in the chunk) for each image in a chunk.
+  template <typename F>
+  void for_each_image(int64_t chunk, int64_t height, int64_t width, int64_t pad, F&& f) const {
+    const int64_t begin = rows() * chunk / chunks, end = rows() * (chunk + 1) / chunks;
+    for (int64_t row = begin; row < end;) {
+      const int64_t image = row / tiles_y, first = row % tiles_y;
+      const int64_t last = std::min(tiles_y, first + end - row);
+      f(image, TileRows{height, width, pad, tiles_x, first, last}, (row - begin) * tiles_x);
+      row += last - first;
+    }
+  }
+  int64_t band_floats(int64_t width, int64_t lanes) const {
+    const int64_t longest = std::min(tiles_y, ceil_div(rows(), chunks)) * m + kTile;
+    return longest * std::max(width + kTile, tiles_x * m + kTile) * lanes;
+  }
+};
+
+// Transformed tiles, [channel block][point][tile][channel in block].
+struct Tiles {
+  float* data;
+  int64_t channels;  // a multiple of the lanes
+  int64_t block;
+  int64_t tiles;
+
+  int64_t width(int64_t channel) const {
+    return std::min(block, channels - channel / block * block);
+  }
+  int64_t point_stride(int64_t channel) const { return tiles * width(channel); }
+  float* at(int64_t channel, int64_t tile) const {
+    return data + channel / block * block * tiles * kPoints + tile * width(channel) +
+           channel % block;
+  }
+};
+
+using Transform = decltype(WinogradTransforms::input);
+
+// Transforms a chunk of `lanes` channels from `channel` on; its tiles start at `tile`.
+void transform_chunk(Transform transform, const Tiling& tiling, int64_t chunk, const float* x,
+                     int64_t channels, int64_t height, int64_t width, int64_t pad,
+                     int64_t channel, const Tiles& out, int64_t tile, float* band) {
+  tiling.for_each_image(
+      chunk, height, width, pad, [&](int64_t image, const TileRows& rows, int64_t before) {
+        transform(rows, x + (image * channels + channel) * height * width,
+                  std::min<int64_t>(kernels().lanes, channels - channel), band,
+                  out.at(channel, tile + before), out.point_stride(channel), out.width(channel));
+      });
+}
+
+// Weights as a matrix of `depth` rows (channels read) and `width` columns (channels written).
+struct WeightMatrix {
+  const float* data;
+  int64_t column_stride, row_stride;
+  bool flipped;
+};
+
+struct Epilogue {
+  const float* bias;
+  const float* alpha;
+  bool shared_alpha;
+  float* z;
+  float* y;
+};
+
+void convolve(const Convolution& c, const float* x, const WeightMatrix& w, const Epilogue& end) {
+  const WinogradKernels& k = kernels();
+  const WinogradTransforms& transforms = c.kernel == 3 ? k.of_3x3 : k.of_2x2;
+  const Tiling tiling(c.images, c.kernel, c.out_height(), c.out_width());
+  const int64_t lanes = k.lanes, block = k.block;
+  const int64_t depth = round_up(c.in_channels, lanes);
+  const int64_t groups = depth / lanes, blocks = ceil_div(c.out_channels, block);
+  const int64_t batches = tiling.batches(kPoints * depth);
+  const int64_t out_plane = c.out_height() * c.out_width();
+
+  const int64_t batch_tiles = ceil_div(tiling.chunks, batches) * tiling.chunk_tiles();
+  const Scratch transformed(batch_tiles * kPoints * depth);
+  const int64_t weights_floats = kPoints * kDepth * block;
+  const int64_t products_floats = kPoints * tiling.chunk_tiles() * block;
+  const int64_t band_floats = tiling.band_floats(std::max(c.width, c.out_width()), lanes);
+
+#pragma omp parallel
+  {
+    const Scratch own(weights_floats + products_floats + band_floats);
+    float* const weights = own.data();
+    float* const products = weights + weights_floats;
+    float* const band = products + products_floats;
+    for (int64_t batch = 0; batch < batches; ++batch) {
+      const int64_t begin = tiling.chunks * batch / batches;
+      const int64_t end_chunk = tiling.chunks * (batch + 1) / batches;
+      const auto tiles_of = [&](int64_t chunk) {
+        return Tiles{transformed.data() + tiling.tiles(begin, chunk) * kPoints * depth, depth,
+                     kDepth, tiling.tiles(chunk, chunk + 1)};
+      };
+#pragma omp for schedule(dynamic) collapse(2)
+      for (int64_t chunk = begin; chunk < end_chunk; ++chunk) {
+        for (int64_t group = 0; group < groups; ++group) {
+          transform_chunk(transforms.input, tiling, chunk, x, c.in_channels, c.height, c.width,
+                          c.pad, group * lanes, tiles_of(chunk), 0, band);
+        }
+      }
+#pragma omp for schedule(dynamic) collapse(2)
+      for (int64_t chunk = begin; chunk < end_chunk; ++chunk) {
+        for (int64_t b = 0; b < blocks; ++b) {
+          const Tiles tiles = tiles_of(chunk);
+          const int64_t out = b * block, width = std::min(block, c.out_channels - out);
+          for (int64_t in = 0; in < c.in_channels; in += kDepth) {
+            const int64_t taken = std::min(kDepth, c.in_channels - in);
+            transforms.weights(w.data + out * w.column_stride + in * w.row_stride, w.column_stride,
+                               w.row_stride, w.flipped, taken, width, weights);
+            for (int64_t p = 0; p < kPoints; ++p) {
+              k.multiply(tiles.tiles, taken, tiles.at(in, 0) + p * tiles.point_stride(in), 1,
+                         tiles.width(in), weights + p * taken * block,
+                         products + p * tiles.tiles * block, in > 0);
+            }
+          }
+          tiling.for_each_image(
+              chunk, c.out_height(), c.out_width(), 0,
+              [&](int64_t image, const TileRows& rows, int64_t before) {
+                for (int64_t o = out; o < out + width; o += lanes) {
+                  const int64_t at = (image * c.out_channels + o) * out_plane;
+                  transforms.output(rows, products + before * block + (o - out),
+                                    tiles.tiles * block, block, std::min(lanes, out + width - o),
+                                    end.bias ? end.bias + o : nullptr,
+                                    end.shared_alpha ? end.alpha : end.alpha + o,
+                                    end.shared_alpha ? 0 : 1, band, end.z ? end.z + at : nullptr,
+                                    end.y ? end.y + at : nullptr);
+                }
+              });
+        }
+      }
+    }
+  }
+}
+
+void weight_gradient(const Convolution& c, const float* x, const float* dz, float* dweight) {
+  const WinogradKernels& k = kernels();
+  const WinogradTransforms& transforms = c.kernel == 3 ? k.of_3x3 : k.of_2x2;
+  const Tiling tiling(c.images, c.kernel, c.out_height(), c.out_width());
+  const int64_t lanes = k.lanes, block = k.block, taps = c.kernel * c.kernel;
+  const int64_t in_padded = round_up(c.in_channels, lanes);
+  const int64_t out_padded = round_up(c.out_channels, block);
+  const int64_t batches = tiling.batches(kPoints * (in_padded + out_padded));
+  const int64_t in_blocks = ceil_div(c.in_channels, kDepth);
+  const int64_t out_blocks = ceil_div(c.out_channels, block);
+
+  const int64_t batch_tiles = ceil_div(tiling.chunks, batches) * tiling.chunk_tiles();
+  const Scratch transformed(batch_tiles * kPoints * (in_padded + out_padded));
+  const int64_t products_floats = kPoints * kDepth * block;
+  const int64_t taps_floats = kDepth * taps * lanes;
+  const int64_t band_floats = tiling.band_floats(std::max(c.width, c.out_width()), lanes);
+
+#pragma omp parallel
+  {
+    const Scratch own(products_floats + std::max(taps_floats, band_floats));
+    float* const products = own.data();
+    float* const band = products + products_floats;
+    for (int64_t batch = 0; batch < batches; ++batch) {
+      const int64_t begin = tiling.chunks * batch / batches;
+      const int64_t end = tiling.chunks * (batch + 1) / batches;
+      const int64_t count = tiling.tiles(begin, end);
+      const Tiles in{transformed.data(), in_padded, kDepth, count};
+      const Tiles out{in.data + count * kPoints * in_padded, out_padded, block, count};
+#pragma omp for schedule(dynamic) collapse(2)
+      for (int64_t chunk = begin; chunk < end; ++chunk) {
+        for (int64_t channel = 0; channel < in_padded + out_padded; channel += lanes) {
+          const int64_t tile = tiling.tiles(begin, chunk);
+          if (channel < in_padded) {
+            transform_chunk(transforms.input, tiling, chunk, x, c.in_channels, c.height, c.width,
+                            c.pad, channel, in, tile, band);
+          } else {
+            transform_chunk(transforms.output_gradient, tiling, chunk, dz, c.out_channels,
+                            c.out_height(), c.out_width(), 0, channel - in_padded, out, tile,
+                            band);
+          }
+        }
+      }
+#pragma omp for schedule(dynamic) collapse(2)
+      for (int64_t o = 0; o < out_blocks; ++o) {
+        for (int64_t i = 0; i < in_blocks; ++i) {
+          const int64_t channel = i * kDepth, taken = std::min(kDepth, c.in_channels - channel);
+          for (int64_t p = 0; p < kPoints; ++p) {
+            k.multiply(taken, count, in.at(channel, 0) + p * in.point_stride(channel),
+                       in.width(channel), 1, out.at(o * block, 0) + p * out.point_stride(o * block),
+                       products + p * taken * block, false);
+          }
+          transforms.weight_gradient(
+              products, taken, std::min(block, c.out_channels - o * block), band,
+              dweight + (o * block * c.in_channels + channel) * taps, c.in_channels * taps,
+              batch > 0);
+        }
+      }
+    }
+  }
+}
+
+// Eight lanes, so that the order of additions is fixed and yet fast.
+double sum_of(const float* p, int64_t n) {
+  double lanes[8] = {};
+  int64_t i = 0;
+  for (; i + 8 <= n; i += 8) {
+    for (int l = 0; l < 8; ++l) lanes[l] += p[i + l];
+  }
+  double sum = 0;
+  for (; i < n; ++i) sum += p[i];
+  for (double lane : lanes) sum += lane;
+  return sum;
+}
+
+void bias_gradient(const Convolution& c, const float* dz, float* dbias) {
+  const int64_t plane = c.out_height() * c.out_width();
+#pragma omp parallel for schedule(static)
+  for (int64_t o = 0; o < c.out_channels; ++o) {
+    double sum = 0;
+    for (int64_t n = 0; n < c.images; ++n) sum += sum_of(dz + (n * c.out_channels + o) * plane, plane);
+    dbias[o] = static_cast<float>(sum);
+  }
+}
+
+}  // namespace
+
+void conv_prelu_forward(const Convolution& c, const float* x, const float* weight,
+                        const float* bias, const float* alpha, bool shared_alpha, float* z,
+                        float* y) {
+  const int64_t taps = c.kernel * c.kernel;
+  convolve(c, x, {weight, c.in_channels * taps, taps, false}, {bias, alpha, shared_alpha, z, y});
+}
+
+void conv_prelu_backward(const Convolution& c, const float* dy, const float* x, const float* weight,
+                         const float* alpha, bool shared_alpha, const float* z, float* dx,
+                         float* dweight, float* dbias, float* dalpha) {
+  const int64_t plane = c.out_height() * c.out_width(), taps = c.kernel * c.kernel;
+  const Extents extents = shared_alpha ? Extents{1, 1, c.images * c.out_channels * plane}
+                                       : Extents{c.images, c.out_channels, plane};
+  const Scratch dz(extents.size());
+  prelu_backward_cpu(extents, DType::kFloat32, dy, z, DType::kFloat32, alpha, dz.data(), dalpha);
+  if (dbias) bias_gradient(c, dz.data(), dbias);
+  weight_gradient(c, x, dz.data(), dweight);
+  if (dx) {
+    // The convolution of dz with the weights turned by half a turn and transposed.
+    const Convolution back{c.images,         c.out_channels,  c.in_channels,
+                           c.out_height(),   c.out_width(),   c.kernel,
+                           c.kernel - 1 - c.pad};
+    convolve(back, dz.data(), {weight, taps, c.in_channels * taps, true},
+             {nullptr, nullptr, true, dx, nullptr});
+  }
+}
+
+}  // namespace deeprect
