@@ -11,6 +11,8 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
+#include <vector>
 
 #include "prelu_cpu.h"
 #include "scratch.h"
@@ -21,6 +23,7 @@ namespace {
 
 constexpr int64_t kBatchFloats = int64_t{8} << 20;
 constexpr int64_t kChunkTiles = 112;
+constexpr float kZero = 0;
 constexpr int64_t kDepth = 64;  // input channels that are multiplied at a time
 
 int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
@@ -97,8 +100,8 @@ using Transform = decltype(WinogradTransforms::input);
 
 // Transforms a chunk of `lanes` channels from `channel` on; its tiles start at `tile`.
 void transform_chunk(Transform transform, const Tiling& tiling, int64_t chunk, const float* x,
-                     int64_t channels, int64_t height, int64_t width, int64_t pad,
-                     int64_t channel, const Tiles& out, int64_t tile, float* band) {
+                     int64_t channels, int64_t height, int64_t width, int64_t pad, int64_t channel,
+                     const Tiles& out, int64_t tile, float* band) {
   tiling.for_each_image(
       chunk, height, width, pad, [&](int64_t image, const TileRows& rows, int64_t before) {
         transform(rows, x + (image * channels + channel) * height * width,
@@ -115,14 +118,13 @@ struct WeightMatrix {
 };
 
 struct Epilogue {
-  const float* bias;
-  const float* alpha;
-  bool shared_alpha;
-  float* z;
-  float* y;
+  const float* bias;   // null: none
+  const float* alpha;  // null: no rectifier
+  int64_t alpha_stride;
 };
 
-void convolve(const Convolution& c, const float* x, const WeightMatrix& w, const Epilogue& end) {
+void convolve(const Convolution& c, const float* x, const WeightMatrix& w, const Epilogue& end,
+              float* y) {
   const WinogradKernels& k = kernels();
   const WinogradTransforms& transforms = c.kernel == 3 ? k.of_3x3 : k.of_2x2;
   const Tiling tiling(c.images, c.kernel, c.out_height(), c.out_width());
@@ -177,13 +179,11 @@ void convolve(const Convolution& c, const float* x, const WeightMatrix& w, const
               chunk, c.out_height(), c.out_width(), 0,
               [&](int64_t image, const TileRows& rows, int64_t before) {
                 for (int64_t o = out; o < out + width; o += lanes) {
-                  const int64_t at = (image * c.out_channels + o) * out_plane;
-                  transforms.output(rows, products + before * block + (o - out),
-                                    tiles.tiles * block, block, std::min(lanes, out + width - o),
-                                    end.bias ? end.bias + o : nullptr,
-                                    end.shared_alpha ? end.alpha : end.alpha + o,
-                                    end.shared_alpha ? 0 : 1, band, end.z ? end.z + at : nullptr,
-                                    end.y ? end.y + at : nullptr);
+                  transforms.output(
+                      rows, products + before * block + (o - out), tiles.tiles * block, block,
+                      std::min(lanes, out + width - o), end.bias ? end.bias + o : nullptr,
+                      end.alpha ? end.alpha + o * end.alpha_stride : nullptr, end.alpha_stride,
+                      band, y + (image * c.out_channels + o) * out_plane);
                 }
               });
         }
@@ -229,8 +229,7 @@ void weight_gradient(const Convolution& c, const float* x, const float* dz, floa
                             c.pad, channel, in, tile, band);
           } else {
             transform_chunk(transforms.output_gradient, tiling, chunk, dz, c.out_channels,
-                            c.out_height(), c.out_width(), 0, channel - in_padded, out, tile,
-                            band);
+                            c.out_height(), c.out_width(), 0, channel - in_padded, out, tile, band);
           }
         }
       }
@@ -243,10 +242,9 @@ void weight_gradient(const Convolution& c, const float* x, const float* dz, floa
                        in.width(channel), 1, out.at(o * block, 0) + p * out.point_stride(o * block),
                        products + p * taken * block, false);
           }
-          transforms.weight_gradient(
-              products, taken, std::min(block, c.out_channels - o * block), band,
-              dweight + (o * block * c.in_channels + channel) * taps, c.in_channels * taps,
-              batch > 0);
+          transforms.weight_gradient(products, taken, std::min(block, c.out_channels - o * block),
+                                     band, dweight + (o * block * c.in_channels + channel) * taps,
+                                     c.in_channels * taps, batch > 0);
         }
       }
     }
@@ -271,38 +269,120 @@ void bias_gradient(const Convolution& c, const float* dz, float* dbias) {
 #pragma omp parallel for schedule(static)
   for (int64_t o = 0; o < c.out_channels; ++o) {
     double sum = 0;
-    for (int64_t n = 0; n < c.images; ++n) sum += sum_of(dz + (n * c.out_channels + o) * plane, plane);
+    for (int64_t n = 0; n < c.images; ++n)
+      sum += sum_of(dz + (n * c.out_channels + o) * plane, plane);
     dbias[o] = static_cast<float>(sum);
+  }
+}
+
+// The planes of some of the output channels, collected into a tensor of their own.
+class SomeChannels {
+ public:
+  SomeChannels(const Convolution& c, std::vector<int64_t> channels)
+      : c_(c), channels_(std::move(channels)) {}
+
+  int64_t count() const { return channels_.size(); }
+  void gather(const float* all, float* some) const {
+    for_each([&](int64_t from, int64_t to, int64_t n) { std::copy_n(all + from, n, some + to); });
+  }
+  void scatter(const float* some, float* all) const {
+    for_each([&](int64_t to, int64_t from, int64_t n) { std::copy_n(some + from, n, all + to); });
+  }
+  // The elements of a tensor of `size` numbers for each channel.
+  std::vector<float> rows(const float* all, int64_t size) const {
+    std::vector<float> result;
+    for (int64_t o : channels_) result.insert(result.end(), all + o * size, all + (o + 1) * size);
+    return result;
+  }
+  int64_t operator[](int64_t i) const { return channels_[i]; }
+
+ private:
+  template <typename F>
+  void for_each(F&& copy) const {
+    const int64_t plane = c_.out_height() * c_.out_width();
+#pragma omp parallel for collapse(2)
+    for (int64_t n = 0; n < c_.images; ++n) {
+      for (int64_t i = 0; i < count(); ++i) {
+        copy((n * c_.out_channels + channels_[i]) * plane, (n * count() + i) * plane, plane);
+      }
+    }
+  }
+  Convolution c_;
+  std::vector<int64_t> channels_;
+};
+
+// A smaller slope might have rounded y to zero.
+constexpr float kSmallestSlope = 1e-12f;
+
+// dz and dalpha from y: PReLU's backward of y in place of z has the right dz, since the signs are
+// the same, and for dalpha it sums dy * alpha * z.
+void rectifier_backward_from_y(const Extents& extents, const float* dy, const float* y,
+                               const float* alpha, float* dz, float* dalpha) {
+  prelu_backward_cpu(extents, DType::kFloat32, dy, y, DType::kFloat32, alpha, dz, dalpha);
+  for (int64_t i = 0; i < extents.channels; ++i) dalpha[i] /= alpha[i];
+}
+
+void rectifier_backward(const Convolution& c, const float* dy, const float* x, const float* weight,
+                        const float* bias, const Rectifier& rectifier, const float* y, float* dz,
+                        float* dalpha) {
+  const int64_t plane = c.out_height() * c.out_width();
+  const Extents all{c.images, c.out_channels, plane}, one{1, 1, all.size()};
+  if (!rectifier.alpha) {
+    float unused;
+    prelu_backward_cpu(one, DType::kFloat32, dy, y, DType::kFloat32, &kZero, dz, &unused);
+    return;
+  }
+  const bool shared = rectifier.shared;
+  rectifier_backward_from_y(shared ? one : all, dy, y, rectifier.alpha, dz, dalpha);
+  std::vector<int64_t> lost;
+  for (int64_t o = 0; o < c.out_channels; ++o) {
+    if (!(rectifier.alpha[shared ? 0 : o] >= kSmallestSlope)) lost.push_back(o);
+  }
+  if (lost.empty()) return;
+  const SomeChannels some(c, std::move(lost));
+  const int64_t taps = c.kernel * c.kernel, count = some.count();
+  const std::vector<float> weights = some.rows(weight, c.in_channels * taps);
+  const std::vector<float> biases = some.rows(bias, 1);
+  const std::vector<float> slopes =
+      shared ? std::vector<float>{*rectifier.alpha} : some.rows(rectifier.alpha, 1);
+  const Extents extents = shared ? one : Extents{c.images, count, plane};
+  const Scratch z(c.images * count * plane), g(c.images * count * plane);
+  Convolution fewer = c;
+  fewer.out_channels = count;
+  convolve(fewer, x, {weights.data(), c.in_channels * taps, taps, false},
+           {biases.data(), nullptr, 0}, z.data());
+  some.gather(dy, g.data());
+  std::vector<float> sums(slopes.size());
+  prelu_backward_cpu(extents, DType::kFloat32, g.data(), z.data(), DType::kFloat32, slopes.data(),
+                     g.data(), sums.data());
+  some.scatter(g.data(), dz);
+  for (int64_t i = 0; i < static_cast<int64_t>(sums.size()); ++i) {
+    dalpha[shared ? 0 : some[i]] = sums[i];
   }
 }
 
 }  // namespace
 
 void conv_prelu_forward(const Convolution& c, const float* x, const float* weight,
-                        const float* bias, const float* alpha, bool shared_alpha, float* z,
-                        float* y) {
+                        const float* bias, const Rectifier& rectifier, float* y) {
   const int64_t taps = c.kernel * c.kernel;
-  convolve(c, x, {weight, c.in_channels * taps, taps, false}, {bias, alpha, shared_alpha, z, y});
+  const float* const alpha = rectifier.alpha ? rectifier.alpha : &kZero;
+  const bool each = rectifier.alpha && !rectifier.shared;
+  convolve(c, x, {weight, c.in_channels * taps, taps, false}, {bias, alpha, each}, y);
 }
 
 void conv_prelu_backward(const Convolution& c, const float* dy, const float* x, const float* weight,
-                         const float* alpha, bool shared_alpha, const float* z, float* dx,
+                         const float* bias, const Rectifier& rectifier, const float* y, float* dx,
                          float* dweight, float* dbias, float* dalpha) {
-  const int64_t plane = c.out_height() * c.out_width(), taps = c.kernel * c.kernel;
-  const Extents extents = shared_alpha ? Extents{1, 1, c.images * c.out_channels * plane}
-                                       : Extents{c.images, c.out_channels, plane};
-  const Scratch dz(extents.size());
-  prelu_backward_cpu(extents, DType::kFloat32, dy, z, DType::kFloat32, alpha, dz.data(), dalpha);
-  if (dbias) bias_gradient(c, dz.data(), dbias);
+  const Scratch dz(c.images * c.out_channels * c.out_height() * c.out_width());
+  rectifier_backward(c, dy, x, weight, bias, rectifier, y, dz.data(), dalpha);
+  bias_gradient(c, dz.data(), dbias);
   weight_gradient(c, x, dz.data(), dweight);
-  if (dx) {
-    // The convolution of dz with the weights turned by half a turn and transposed.
-    const Convolution back{c.images,         c.out_channels,  c.in_channels,
-                           c.out_height(),   c.out_width(),   c.kernel,
-                           c.kernel - 1 - c.pad};
-    convolve(back, dz.data(), {weight, taps, c.in_channels * taps, true},
-             {nullptr, nullptr, true, dx, nullptr});
-  }
+  // The gradient of the data is the convolution of dz with the weights transposed and reversed.
+  const int64_t taps = c.kernel * c.kernel;
+  const Convolution back{c.images,      c.out_channels, c.in_channels,       c.out_height(),
+                         c.out_width(), c.kernel,       c.kernel - 1 - c.pad};
+  convolve(back, dz.data(), {weight, taps, c.in_channels * taps, true}, {nullptr, nullptr, 0}, dx);
 }
 
 }  // namespace deeprect

@@ -1,5 +1,8 @@
 // Convolution + bias + PReLU on the CPU by Winograd's algorithm: stride 1, kernels of 3x3 and 2x2,
 // float32, NCHW. Knows nothing of MXNet.
+//
+// Only y is kept for the backward. Where the slope is positive, y has the sign of the rectifier's
+// input and y / alpha is that input; channels of other slopes are convolved again.
 #ifndef DEEPRECT_CONV_PRELU_H_
 #define DEEPRECT_CONV_PRELU_H_
 
@@ -16,15 +19,20 @@ struct Convolution {
   int64_t out_width() const { return width + 2 * pad + 1 - kernel; }
 };
 
-// z = convolution + bias, y = prelu(z). weight is (out, in, kernel, kernel); bias may be null, and
-// z, where it is not wanted. alpha holds a slope for each output channel, or one for all.
-void conv_prelu_forward(const Convolution&, const float* x, const float* weight, const float* bias,
-                        const float* alpha, bool shared_alpha, float* z, float* y);
+// alpha holds a slope for each output channel, or one for all; null is a ReLU.
+struct Rectifier {
+  const float* alpha;
+  bool shared;
+};
 
-// All gradients, from z of the forward. dbias may be null, and dx, where it is not wanted. The bits
-// depend on the arguments and the instruction set, not on the number of threads.
+// y = rectifier(convolution + bias), weight being (out, in, kernel, kernel).
+void conv_prelu_forward(const Convolution&, const float* x, const float* weight, const float* bias,
+                        const Rectifier&, float* y);
+
+// All gradients, dalpha unless it is a ReLU. y is the forward's. The bits depend on the arguments
+// and the instruction set, not on the number of threads.
 void conv_prelu_backward(const Convolution&, const float* dy, const float* x, const float* weight,
-                         const float* alpha, bool shared_alpha, const float* z, float* dx,
+                         const float* bias, const Rectifier&, const float* y, float* dx,
                          float* dweight, float* dbias, float* dalpha);
 
 }  // namespace deeprect

@@ -183,8 +183,9 @@ void load_band(const TileRows& t, const float* x, int64_t channels, int64_t y0, 
     const int64_t n = end - i < kLanes ? end - i : kLanes;
     Vec v[kLanes];
     for (int c = 0; c < kLanes; ++c) {
-      v[c] = c >= channels ? Vec{} : n == kLanes ? load(x + c * plane + i)
-                                                 : load_some(x + c * plane + i, n);
+      v[c] = c >= channels ? Vec{}
+             : n == kLanes ? load(x + c * plane + i)
+                           : load_some(x + c * plane + i, n);
     }
     transpose(v);
     for (int64_t k = 0; k < n; ++k) {
@@ -240,7 +241,7 @@ void output_gradient(const TileRows& t, const float* dy, int64_t channels, float
 template <int r>
 void output(const TileRows& t, const float* products, int64_t point_stride, int64_t tile_stride,
             int64_t channels, const float* bias, const float* alpha, int64_t alpha_stride,
-            float* band, float* z, float* y) {
+            float* band, float* y) {
   constexpr int m = kTile + 1 - r;
   const int64_t plane = t.height * t.width;
   for (int64_t ty = t.first; ty < t.last; ++ty) {
@@ -264,13 +265,10 @@ void output(const TileRows& t, const float* products, int64_t point_stride, int6
       for (int k = 0; k < kLanes; ++k) v[k] = k < n ? load(band + (i + k) * kLanes) : Vec{};
       transpose(v);
       for (int64_t c = 0; c < channels; ++c) {
-        const Vec sum = bias ? v[c] + bias[c] : v[c];
-        const int64_t to = c * plane + at + i;
-        if (z) n == kLanes ? store(z + to, sum) : store_some(z + to, sum, n);
-        if (y) {
-          const Vec rectified = sum > Vec{} ? sum : alpha[c * alpha_stride] * sum;
-          n == kLanes ? store(y + to, rectified) : store_some(y + to, rectified, n);
-        }
+        Vec sum = bias ? v[c] + bias[c] : v[c];
+        if (alpha) sum = sum > Vec{} ? sum : alpha[c * alpha_stride] * sum;
+        float* to = y + c * plane + at + i;
+        n == kLanes ? store(to, sum) : store_some(to, sum, n);
       }
     }
   }
@@ -286,8 +284,8 @@ void weights(const float* w, int64_t lane_stride, int64_t k_stride, bool flipped
       const int64_t lanes = width - h * kLanes;
       Vec in[r * r] = {}, out[kPoints];
       for (int tap = 0; tap < r * r; ++tap) {
-        const float* from = w + k * k_stride + h * kLanes * lane_stride +
-                            (flipped ? r * r - 1 - tap : tap);
+        const float* from =
+            w + k * k_stride + h * kLanes * lane_stride + (flipped ? r * r - 1 - tap : tap);
         for (int l = 0; l < kLanes; ++l) in[tap][l] = l < lanes ? from[l * lane_stride] : 0;
       }
       transform<WeightTransform<r>>(in, out);

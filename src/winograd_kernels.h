@@ -16,8 +16,8 @@ constexpr int kPoints = kTile * kTile;
 // planes). `pad` rows and columns of zeros surround the plane.
 struct TileRows {
   int64_t height, width, pad;
-  int64_t tiles_x;          // tiles in a row
-  int64_t first, last;      // the rows [first, last)
+  int64_t tiles_x;      // tiles in a row
+  int64_t first, last;  // the rows [first, last)
 };
 
 // Kernels take channels in groups of `lanes`, of which some may not exist. `band` and `taps` are
@@ -34,11 +34,11 @@ struct WinogradTransforms {
   // the block's first `width` lanes; `flipped` reverses the taps.
   void (*weights)(const float* w, int64_t lane_stride, int64_t k_stride, bool flipped,
                   int64_t depth, int64_t width, float* u);
-  // Outputs of a group of channels from their products: z = transformed + bias, y = prelu(z).
-  // Without a bias, or where z or y are not wanted, the pointer is null.
+  // Outputs of a group of channels from their products: the rectifier of transformed + bias.
+  // A null bias or alpha stands for none.
   void (*output)(const TileRows&, const float* products, int64_t point_stride, int64_t tile_stride,
                  int64_t channels, const float* bias, const float* alpha, int64_t alpha_stride,
-                 float* band, float* z, float* y);
+                 float* band, float* y);
   // dw[lane * lane_stride + k * r * r + tap] (+)= what du[p][k][lane of the block] stands for.
   void (*weight_gradient)(const float* du, int64_t depth, int64_t width, float* taps, float* dw,
                           int64_t lane_stride, bool accumulate);
