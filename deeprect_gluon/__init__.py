@@ -7,6 +7,6 @@ library.prepare_environment()
 library.load()
 
 from . import nn  # noqa: E402
-from .operators import prelu  # noqa: E402
+from .operators import conv_prelu, prelu  # noqa: E402
 
-__all__ = ["__version__", "nn", "prelu"]
+__all__ = ["__version__", "conv_prelu", "nn", "prelu"]

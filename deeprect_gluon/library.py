@@ -62,3 +62,10 @@ def load() -> ctypes.CDLL:
     # An operator can be registered only once in a process, and this module is imported only once.
     mx.library.load(str(PATH), verbose=False)
     return library
+
+
+def isa() -> str:
+    """Return the instruction set of the CPU kernels: baseline, avx2 or avx512."""
+    library = ctypes.CDLL(str(PATH))
+    library.deeprect_cpu_isa.restype = ctypes.c_char_p
+    return library.deeprect_cpu_isa().decode()

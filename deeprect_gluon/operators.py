@@ -30,6 +30,11 @@ def portable_operators() -> Iterator[None]:
         _local.portable = False
 
 
+def is_portable(x: Tensor) -> bool:
+    """Return whether `x` is a symbol being built of MXNet's own operators."""
+    return isinstance(x, mx.sym.Symbol) and getattr(_local, "portable", False)
+
+
 def _builtin_prelu(data: mx.sym.Symbol, alpha: mx.sym.Symbol, axis: int) -> mx.sym.Symbol:
     # LeakyReLU knows only channels on axis 1.
     swap = axis != 1
@@ -69,6 +74,55 @@ def prelu(data: Tensor, alpha: Tensor, axis: int = 1) -> Tensor:
         If shapes, types or axis do not fit; the message names them.
     """
     F = mx.sym if isinstance(data, mx.sym.Symbol) else mx.nd
-    if F is mx.sym and getattr(_local, "portable", False):
+    if is_portable(data):
         return _builtin_prelu(data, alpha, axis)
     return F.deeprect_prelu(_with_req(data), _with_req(alpha), axis=axis)
+
+
+def conv_prelu(
+    data: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    alpha: Tensor | None = None,
+    pad: int = 0,
+    weight_accumulates: bool = True,
+) -> Tensor:
+    """Convolution of stride 1, bias and PReLU in one, by Winograd's algorithm on the CPU.
+
+    Parameters
+    ----------
+    data : NDArray or Symbol
+        Shape (N, C, H, W), float32, on the CPU; as all that follow.
+    weight : NDArray or Symbol
+        Shape (filters, C, k, k), k being 2 or 3.
+    bias : NDArray or Symbol
+        Shape (filters,).
+    alpha : NDArray or Symbol, optional
+        Slopes of the rectifier, of shape (filters,), or (1,) for one that all share; a plain ReLU
+        if there is none.
+    pad : int
+        Rows and columns of zeros around the data, less than k.
+    weight_accumulates : bool
+        False promises that the weight's `grad_req` is not "add", which saves copying it.
+
+    Returns
+    -------
+    NDArray or Symbol
+        Shape (N, filters, H + 2 * pad + 1 - k, W + 2 * pad + 1 - k).
+
+    Raises
+    ------
+    MXNetError
+        If shapes, types or pad do not fit; the message names them.
+
+    Notes
+    -----
+    The sums are those of the plain convolution in another order, with relative differences of
+    about 1e-6 of the largest output.
+    """
+    F = mx.sym if isinstance(data, mx.sym.Symbol) else mx.nd
+    inputs = [_with_req(data), _with_req(weight) if weight_accumulates else weight, _with_req(bias)]
+    if alpha is not None:
+        inputs.append(_with_req(alpha))
+    activation = "relu" if alpha is None else "prelu"
+    return F.deeprect_conv_prelu(*inputs, pad=pad, activation=activation)
