@@ -121,9 +121,7 @@ class ConvPReLU(mx.gluon.HybridBlock):
     ):
         super().__init__(**kwargs)
         if activation not in ("prelu", "prelu_shared", "relu"):
-            raise ValueError(
-                f"unknown activation {activation!r}; give prelu, prelu_shared or relu"
-            )
+            raise ValueError(f"unknown activation {activation!r}; give prelu, prelu_shared or relu")
         self.fast = fast
         self._channels, self._kernel = channels, kernel_size
         self._strides, self._padding = strides, padding

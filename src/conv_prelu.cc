@@ -365,6 +365,7 @@ void rectifier_backward(const Convolution& c, const float* dy, const float* x, c
 
 void conv_prelu_forward(const Convolution& c, const float* x, const float* weight,
                         const float* bias, const Rectifier& rectifier, float* y) {
+  if (c.images == 0) return;
   const int64_t taps = c.kernel * c.kernel;
   const float* const alpha = rectifier.alpha ? rectifier.alpha : &kZero;
   const bool each = rectifier.alpha && !rectifier.shared;
@@ -374,12 +375,18 @@ void conv_prelu_forward(const Convolution& c, const float* x, const float* weigh
 void conv_prelu_backward(const Convolution& c, const float* dy, const float* x, const float* weight,
                          const float* bias, const Rectifier& rectifier, const float* y, float* dx,
                          float* dweight, float* dbias, float* dalpha) {
+  const int64_t taps = c.kernel * c.kernel;
+  if (c.images == 0) {
+    std::fill_n(dweight, c.out_channels * c.in_channels * taps, 0.0f);
+    std::fill_n(dbias, c.out_channels, 0.0f);
+    if (dalpha) std::fill_n(dalpha, rectifier.shared ? 1 : c.out_channels, 0.0f);
+    return;
+  }
   const Scratch dz(c.images * c.out_channels * c.out_height() * c.out_width());
   rectifier_backward(c, dy, x, weight, bias, rectifier, y, dz.data(), dalpha);
   bias_gradient(c, dz.data(), dbias);
   weight_gradient(c, x, dz.data(), dweight);
   // The gradient of the data is the convolution of dz with the weights transposed and reversed.
-  const int64_t taps = c.kernel * c.kernel;
   const Convolution back{c.images,      c.out_channels, c.in_channels,       c.out_height(),
                          c.out_width(), c.kernel,       c.kernel - 1 - c.pad};
   convolve(back, dz.data(), {weight, taps, c.in_channels * taps, true}, {nullptr, nullptr, 0}, dx);

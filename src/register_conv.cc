@@ -88,8 +88,12 @@ void infer_vector(const char* name, unsigned int channels, bool may_be_shared, S
 
 MXReturnValue infer_shape(const Attributes& attributes, std::vector<Shape>* in,
                           std::vector<Shape>* out) {
-  const Shape &data = (*in)[0], &weight = (*in)[1];
-  if (data.size() != 4) fail("data has shape " + to_string(data) + "; it must be (N, C, H, W)");
+  const Shape& data = (*in)[0];
+  Shape& weight = (*in)[1];
+  if (data.size() != 4 || data[1] == 0) {
+    fail("data has shape " + to_string(data) + "; it must be (N, C, H, W) with channels");
+  }
+  if (weight.size() == 4 && (weight[1] == 0 || weight[1] == -1u)) weight[1] = data[1];
   const bool square = weight.size() == 4 && weight[2] == weight[3];
   if (!square || weight[2] < 2 || weight[2] > 3 || weight[1] != data[1] || weight[0] < 1) {
     fail("weight has shape " + to_string(weight) + "; for data of shape " + to_string(data) +

@@ -105,9 +105,7 @@ class DeepRect(mx.gluon.HybridBlock):
         return self.output(self.features(x))
 
 
-def get_model(
-    name: str, prefix: str | None = None, fast: bool | None = None, **config
-) -> DeepRect:
+def get_model(name: str, prefix: str | None = None, fast: bool | None = None, **config) -> DeepRect:
     """Build a network of the paper; its parameters are not initialised.
 
     Parameters
