@@ -9,6 +9,8 @@
 // leaves nothing to invalidate when weights change. The division depends on the shape only.
 #include "conv_prelu.h"
 
+#include <omp.h>
+
 #include <algorithm>
 #include <cstring>
 #include <utility>
@@ -28,6 +30,10 @@ constexpr int64_t kDepth = 64;  // input channels that are multiplied at a time
 
 int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
+
+// A transform writes to all points in turn. With an odd number of cache lines between them they
+// fall into different sets of the cache.
+int64_t point_stride_for(int64_t floats) { return (ceil_div(floats, 16) | 1) * 16; }
 
 const WinogradKernels& kernels() {
   static const WinogradKernels& chosen = []() -> const WinogradKernels& {
@@ -89,10 +95,13 @@ struct Tiles {
   int64_t width(int64_t channel) const {
     return std::min(block, channels - channel / block * block);
   }
-  int64_t point_stride(int64_t channel) const { return tiles * width(channel); }
+  int64_t point_stride(int64_t channel) const { return point_stride_for(tiles * width(channel)); }
   float* at(int64_t channel, int64_t tile) const {
-    return data + channel / block * block * tiles * kPoints + tile * width(channel) +
-           channel % block;
+    return data + channel / block * kPoints * point_stride_for(tiles * block) +
+           tile * width(channel) + channel % block;
+  }
+  static int64_t floats(int64_t channels, int64_t block, int64_t tiles) {
+    return ceil_div(channels, block) * kPoints * point_stride_for(tiles * block);
   }
 };
 
@@ -134,24 +143,27 @@ void convolve(const Convolution& c, const float* x, const WeightMatrix& w, const
   const int64_t batches = tiling.batches(kPoints * depth);
   const int64_t out_plane = c.out_height() * c.out_width();
 
-  const int64_t batch_tiles = ceil_div(tiling.chunks, batches) * tiling.chunk_tiles();
-  const Scratch transformed(batch_tiles * kPoints * depth);
-  const int64_t weights_floats = kPoints * kDepth * block;
-  const int64_t products_floats = kPoints * tiling.chunk_tiles() * block;
+  const int64_t chunk_floats = Tiles::floats(depth, kDepth, tiling.chunk_tiles());
+  const int64_t weights_stride = point_stride_for(kDepth * block);
+  const int64_t products_stride = point_stride_for(tiling.chunk_tiles() * block);
   const int64_t band_floats = tiling.band_floats(std::max(c.width, c.out_width()), lanes);
+  const int64_t own_floats =
+      kPoints * (weights_stride + products_stride) + round_up(band_floats, 16);
+  const int threads = omp_get_max_threads();
+  const Scratch transformed(ceil_div(tiling.chunks, batches) * chunk_floats);
+  const Scratch own(own_floats * threads);
 
-#pragma omp parallel
+#pragma omp parallel num_threads(threads)
   {
-    const Scratch own(weights_floats + products_floats + band_floats);
-    float* const weights = own.data();
-    float* const products = weights + weights_floats;
-    float* const band = products + products_floats;
+    float* const weights = own.data() + own_floats * omp_get_thread_num();
+    float* const products = weights + kPoints * weights_stride;
+    float* const band = products + kPoints * products_stride;
     for (int64_t batch = 0; batch < batches; ++batch) {
       const int64_t begin = tiling.chunks * batch / batches;
       const int64_t end_chunk = tiling.chunks * (batch + 1) / batches;
       const auto tiles_of = [&](int64_t chunk) {
-        return Tiles{transformed.data() + tiling.tiles(begin, chunk) * kPoints * depth, depth,
-                     kDepth, tiling.tiles(chunk, chunk + 1)};
+        return Tiles{transformed.data() + (chunk - begin) * chunk_floats, depth, kDepth,
+                     tiling.tiles(chunk, chunk + 1)};
       };
 #pragma omp for schedule(dynamic) collapse(2)
       for (int64_t chunk = begin; chunk < end_chunk; ++chunk) {
@@ -168,11 +180,11 @@ void convolve(const Convolution& c, const float* x, const WeightMatrix& w, const
           for (int64_t in = 0; in < c.in_channels; in += kDepth) {
             const int64_t taken = std::min(kDepth, c.in_channels - in);
             transforms.weights(w.data + out * w.column_stride + in * w.row_stride, w.column_stride,
-                               w.row_stride, w.flipped, taken, width, weights);
+                               w.row_stride, w.flipped, taken, width, weights, weights_stride);
             for (int64_t p = 0; p < kPoints; ++p) {
               k.multiply(tiles.tiles, taken, tiles.at(in, 0) + p * tiles.point_stride(in), 1,
-                         tiles.width(in), weights + p * taken * block,
-                         products + p * tiles.tiles * block, in > 0);
+                         tiles.width(in), weights + p * weights_stride,
+                         products + p * products_stride, in > 0);
             }
           }
           tiling.for_each_image(
@@ -180,7 +192,7 @@ void convolve(const Convolution& c, const float* x, const WeightMatrix& w, const
               [&](int64_t image, const TileRows& rows, int64_t before) {
                 for (int64_t o = out; o < out + width; o += lanes) {
                   transforms.output(
-                      rows, products + before * block + (o - out), tiles.tiles * block, block,
+                      rows, products + before * block + (o - out), products_stride, block,
                       std::min(lanes, out + width - o), end.bias ? end.bias + o : nullptr,
                       end.alpha ? end.alpha + o * end.alpha_stride : nullptr, end.alpha_stride,
                       band, y + (image * c.out_channels + o) * out_plane);
@@ -204,22 +216,29 @@ void weight_gradient(const Convolution& c, const float* x, const float* dz, floa
   const int64_t out_blocks = ceil_div(c.out_channels, block);
 
   const int64_t batch_tiles = ceil_div(tiling.chunks, batches) * tiling.chunk_tiles();
-  const Scratch transformed(batch_tiles * kPoints * (in_padded + out_padded));
-  const int64_t products_floats = kPoints * kDepth * block;
+  const int64_t in_floats = Tiles::floats(in_padded, kDepth, batch_tiles);
+  const int64_t products_stride = point_stride_for(kDepth * block);
   const int64_t taps_floats = kDepth * taps * lanes;
   const int64_t band_floats = tiling.band_floats(std::max(c.width, c.out_width()), lanes);
+  const int threads = omp_get_max_threads();
+  // Blocks of outputs that share a pass over the inputs, as long as there is work for all threads.
+  const int64_t shared =
+      std::max<int64_t>(1, std::min<int64_t>(4, out_blocks * in_blocks / (4 * threads)));
+  const int64_t own_floats =
+      shared * kPoints * products_stride + round_up(std::max(taps_floats, band_floats), 16);
+  const Scratch transformed(in_floats + Tiles::floats(out_padded, block, batch_tiles));
+  const Scratch own(own_floats * threads);
 
-#pragma omp parallel
+#pragma omp parallel num_threads(threads)
   {
-    const Scratch own(products_floats + std::max(taps_floats, band_floats));
-    float* const products = own.data();
-    float* const band = products + products_floats;
+    float* const products = own.data() + own_floats * omp_get_thread_num();
+    float* const band = products + shared * kPoints * products_stride;
     for (int64_t batch = 0; batch < batches; ++batch) {
       const int64_t begin = tiling.chunks * batch / batches;
       const int64_t end = tiling.chunks * (batch + 1) / batches;
       const int64_t count = tiling.tiles(begin, end);
       const Tiles in{transformed.data(), in_padded, kDepth, count};
-      const Tiles out{in.data + count * kPoints * in_padded, out_padded, block, count};
+      const Tiles out{in.data + in_floats, out_padded, block, count};
 #pragma omp for schedule(dynamic) collapse(2)
       for (int64_t chunk = begin; chunk < end; ++chunk) {
         for (int64_t channel = 0; channel < in_padded + out_padded; channel += lanes) {
@@ -234,17 +253,25 @@ void weight_gradient(const Convolution& c, const float* x, const float* dz, floa
         }
       }
 #pragma omp for schedule(dynamic) collapse(2)
-      for (int64_t o = 0; o < out_blocks; ++o) {
+      for (int64_t first = 0; first < out_blocks; first += shared) {
         for (int64_t i = 0; i < in_blocks; ++i) {
+          const int64_t last = std::min(first + shared, out_blocks);
           const int64_t channel = i * kDepth, taken = std::min(kDepth, c.in_channels - channel);
           for (int64_t p = 0; p < kPoints; ++p) {
-            k.multiply(taken, count, in.at(channel, 0) + p * in.point_stride(channel),
-                       in.width(channel), 1, out.at(o * block, 0) + p * out.point_stride(o * block),
-                       products + p * taken * block, false);
+            for (int64_t o = first; o < last; ++o) {
+              k.multiply(taken, count, in.at(channel, 0) + p * in.point_stride(channel),
+                         in.width(channel), 1,
+                         out.at(o * block, 0) + p * out.point_stride(o * block),
+                         products + ((o - first) * kPoints + p) * products_stride, false);
+            }
           }
-          transforms.weight_gradient(products, taken, std::min(block, c.out_channels - o * block),
-                                     band, dweight + (o * block * c.in_channels + channel) * taps,
-                                     c.in_channels * taps, batch > 0);
+          for (int64_t o = first; o < last; ++o) {
+            transforms.weight_gradient(products + (o - first) * kPoints * products_stride,
+                                       products_stride, taken,
+                                       std::min(block, c.out_channels - o * block), band,
+                                       dweight + (o * block * c.in_channels + channel) * taps,
+                                       c.in_channels * taps, batch > 0);
+          }
         }
       }
     }

@@ -278,7 +278,7 @@ void output(const TileRows& t, const float* products, int64_t point_stride, int6
 
 template <int r>
 void weights(const float* w, int64_t lane_stride, int64_t k_stride, bool flipped, int64_t depth,
-             int64_t width, float* u) {
+             int64_t width, float* u, int64_t point_stride) {
   for (int64_t k = 0; k < depth; ++k) {
     for (int h = 0; h < kVectors; ++h) {
       const int64_t lanes = width - h * kLanes;
@@ -289,18 +289,20 @@ void weights(const float* w, int64_t lane_stride, int64_t k_stride, bool flipped
         for (int l = 0; l < kLanes; ++l) in[tap][l] = l < lanes ? from[l * lane_stride] : 0;
       }
       transform<WeightTransform<r>>(in, out);
-      for (int p = 0; p < kPoints; ++p) store(u + (p * depth + k) * kBlock + h * kLanes, out[p]);
+      for (int p = 0; p < kPoints; ++p)
+        store(u + p * point_stride + k * kBlock + h * kLanes, out[p]);
     }
   }
 }
 
 template <int r>
-void weight_gradient(const float* du, int64_t depth, int64_t width, float* taps, float* dw,
-                     int64_t lane_stride, bool accumulate) {
+void weight_gradient(const float* du, int64_t point_stride, int64_t depth, int64_t width,
+                     float* taps, float* dw, int64_t lane_stride, bool accumulate) {
   for (int h = 0; h < kVectors && h * kLanes < width; ++h) {
     for (int64_t k = 0; k < depth; ++k) {
       Vec in[kPoints], out[r * r];
-      for (int p = 0; p < kPoints; ++p) in[p] = load(du + (p * depth + k) * kBlock + h * kLanes);
+      for (int p = 0; p < kPoints; ++p)
+        in[p] = load(du + p * point_stride + k * kBlock + h * kLanes);
       transform<WeightGradientTransform<r>>(in, out);
       for (int tap = 0; tap < r * r; ++tap) store(taps + (k * r * r + tap) * kLanes, out[tap]);
     }
