@@ -1,5 +1,5 @@
-// How the work is divided. A convolution is, at each of the 36 points of the transformed domain, a
-// product of matrices: tiles x input channels by input channels x output channels.
+// How the work is divided. A convolution is, at each of the n x n points of the transformed domain,
+// a product of matrices: tiles x input channels by input channels x output channels.
 //
 // Transformed tensors are several times larger than plain ones, so none is ever whole. Tiles are
 // taken in batches that fit in the last cache and a batch is cut into chunks; a thread takes one
@@ -24,9 +24,8 @@ namespace deeprect {
 namespace {
 
 constexpr int64_t kBatchFloats = int64_t{8} << 20;
-constexpr int64_t kChunkTiles = 112;
+constexpr int64_t kChunpoints = 4096;
 constexpr float kZero = 0;
-constexpr int64_t kDepth = 64;  // input channels that are multiplied at a time
 
 int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
@@ -49,14 +48,34 @@ const WinogradKernels& kernels() {
 
 // The rows of tiles of all images, numbered through, and their division into chunks.
 struct Tiling {
-  int64_t images, m, tiles_y, tiles_x, chunks;
+  int64_t images, n, m, tiles_y, tiles_x, chunks;
 
-  Tiling(int64_t images, int64_t kernel, int64_t out_height, int64_t out_width)
-      : images(images),
-        m(kTile + 1 - kernel),
-        tiles_y(ceil_div(out_height, m)),
-        tiles_x(ceil_div(out_width, m)),
-        chunks(std::min(rows(), ceil_div(rows() * tiles_x, kChunkTiles))) {}
+  explicit Tiling(const Convolution& c)
+      : images(c.images),
+        n(best_tile(c)),
+        m(n + 1 - c.kernel),
+        tiles_y(ceil_div(c.out_height(), m)),
+        tiles_x(ceil_div(c.out_width(), m)),
+        chunks(std::min(rows(), ceil_div(rows() * tiles_x * points(), kChunpoints))) {}
+
+  // The tile with the fewest products for this size of map; a larger one only if it saves a fifth,
+  // and none of 8 with 3x3 weights: its rounding errors are larger.
+  static int64_t best_tile(const Convolution& c) {
+    int64_t best = 0, fewest = 0;
+    for (int64_t n = kSmallestTile; n <= (c.kernel == 3 ? 6 : kLargestTile); n += 2) {
+      const int64_t m = n + 1 - c.kernel;
+      const int64_t products = ceil_div(c.out_height(), m) * ceil_div(c.out_width(), m) * n * n;
+      if (best == 0 || 5 * products <= 4 * fewest) best = n, fewest = products;
+    }
+    return best;
+  }
+  const WinogradTransforms& transforms(int64_t kernel) const {
+    const WinogradKernels& k = kernels();
+    return (kernel == 3 ? k.of_3x3 : k.of_2x2)[(n - kSmallestTile) / 2];
+  }
+  int64_t points() const { return n * n; }
+  // Input channels that are multiplied at a time.
+  int64_t depth() const { return n == 8 ? 32 : 64; }
 
   int64_t rows() const { return images * tiles_y; }
   // Tiles before a chunk.
@@ -80,13 +99,14 @@ struct Tiling {
     }
   }
   int64_t band_floats(int64_t width, int64_t lanes) const {
-    const int64_t longest = std::min(tiles_y, ceil_div(rows(), chunks)) * m + kTile;
-    return longest * std::max(width + kTile, tiles_x * m + kTile) * lanes;
+    const int64_t longest = std::min(tiles_y, ceil_div(rows(), chunks)) * m + n;
+    return longest * std::max(width + n, tiles_x * m + n) * lanes;
   }
 };
 
 // Transformed tiles, [channel block][point][tile][channel in block].
 struct Tiles {
+  int64_t points;
   float* data;
   int64_t channels;  // a multiple of the lanes
   int64_t block;
@@ -97,11 +117,11 @@ struct Tiles {
   }
   int64_t point_stride(int64_t channel) const { return point_stride_for(tiles * width(channel)); }
   float* at(int64_t channel, int64_t tile) const {
-    return data + channel / block * kPoints * point_stride_for(tiles * block) +
+    return data + channel / block * points * point_stride_for(tiles * block) +
            tile * width(channel) + channel % block;
   }
-  static int64_t floats(int64_t channels, int64_t block, int64_t tiles) {
-    return ceil_div(channels, block) * kPoints * point_stride_for(tiles * block);
+  static int64_t floats(int64_t points, int64_t channels, int64_t block, int64_t tiles) {
+    return ceil_div(channels, block) * points * point_stride_for(tiles * block);
   }
 };
 
@@ -135,20 +155,21 @@ struct Epilogue {
 void convolve(const Convolution& c, const float* x, const WeightMatrix& w, const Epilogue& end,
               float* y) {
   const WinogradKernels& k = kernels();
-  const WinogradTransforms& transforms = c.kernel == 3 ? k.of_3x3 : k.of_2x2;
-  const Tiling tiling(c.images, c.kernel, c.out_height(), c.out_width());
+  const Tiling tiling(c);
+  const WinogradTransforms& transforms = tiling.transforms(c.kernel);
+  const int64_t points = tiling.points(), step = tiling.depth();
   const int64_t lanes = k.lanes, block = k.block;
   const int64_t depth = round_up(c.in_channels, lanes);
   const int64_t groups = depth / lanes, blocks = ceil_div(c.out_channels, block);
-  const int64_t batches = tiling.batches(kPoints * depth);
+  const int64_t batches = tiling.batches(points * depth);
   const int64_t out_plane = c.out_height() * c.out_width();
 
-  const int64_t chunk_floats = Tiles::floats(depth, kDepth, tiling.chunk_tiles());
-  const int64_t weights_stride = point_stride_for(kDepth * block);
+  const int64_t chunk_floats = Tiles::floats(points, depth, step, tiling.chunk_tiles());
+  const int64_t weights_stride = point_stride_for(step * block);
   const int64_t products_stride = point_stride_for(tiling.chunk_tiles() * block);
   const int64_t band_floats = tiling.band_floats(std::max(c.width, c.out_width()), lanes);
   const int64_t own_floats =
-      kPoints * (weights_stride + products_stride) + round_up(band_floats, 16);
+      points * (weights_stride + products_stride) + round_up(band_floats, 16);
   const int threads = omp_get_max_threads();
   const Scratch transformed(ceil_div(tiling.chunks, batches) * chunk_floats);
   const Scratch own(own_floats * threads);
@@ -156,13 +177,13 @@ void convolve(const Convolution& c, const float* x, const WeightMatrix& w, const
 #pragma omp parallel num_threads(threads)
   {
     float* const weights = own.data() + own_floats * omp_get_thread_num();
-    float* const products = weights + kPoints * weights_stride;
-    float* const band = products + kPoints * products_stride;
+    float* const products = weights + points * weights_stride;
+    float* const band = products + points * products_stride;
     for (int64_t batch = 0; batch < batches; ++batch) {
       const int64_t begin = tiling.chunks * batch / batches;
       const int64_t end_chunk = tiling.chunks * (batch + 1) / batches;
       const auto tiles_of = [&](int64_t chunk) {
-        return Tiles{transformed.data() + (chunk - begin) * chunk_floats, depth, kDepth,
+        return Tiles{points, transformed.data() + (chunk - begin) * chunk_floats, depth, step,
                      tiling.tiles(chunk, chunk + 1)};
       };
 #pragma omp for schedule(dynamic) collapse(2)
@@ -177,11 +198,11 @@ void convolve(const Convolution& c, const float* x, const WeightMatrix& w, const
         for (int64_t b = 0; b < blocks; ++b) {
           const Tiles tiles = tiles_of(chunk);
           const int64_t out = b * block, width = std::min(block, c.out_channels - out);
-          for (int64_t in = 0; in < c.in_channels; in += kDepth) {
-            const int64_t taken = std::min(kDepth, c.in_channels - in);
+          for (int64_t in = 0; in < c.in_channels; in += step) {
+            const int64_t taken = std::min(step, c.in_channels - in);
             transforms.weights(w.data + out * w.column_stride + in * w.row_stride, w.column_stride,
                                w.row_stride, w.flipped, taken, width, weights, weights_stride);
-            for (int64_t p = 0; p < kPoints; ++p) {
+            for (int64_t p = 0; p < points; ++p) {
               k.multiply(tiles.tiles, taken, tiles.at(in, 0) + p * tiles.point_stride(in), 1,
                          tiles.width(in), weights + p * weights_stride,
                          products + p * products_stride, in > 0);
@@ -206,39 +227,40 @@ void convolve(const Convolution& c, const float* x, const WeightMatrix& w, const
 
 void weight_gradient(const Convolution& c, const float* x, const float* dz, float* dweight) {
   const WinogradKernels& k = kernels();
-  const WinogradTransforms& transforms = c.kernel == 3 ? k.of_3x3 : k.of_2x2;
-  const Tiling tiling(c.images, c.kernel, c.out_height(), c.out_width());
+  const Tiling tiling(c);
+  const WinogradTransforms& transforms = tiling.transforms(c.kernel);
+  const int64_t points = tiling.points(), step = tiling.depth();
   const int64_t lanes = k.lanes, block = k.block, taps = c.kernel * c.kernel;
   const int64_t in_padded = round_up(c.in_channels, lanes);
   const int64_t out_padded = round_up(c.out_channels, block);
-  const int64_t batches = tiling.batches(kPoints * (in_padded + out_padded));
-  const int64_t in_blocks = ceil_div(c.in_channels, kDepth);
+  const int64_t batches = tiling.batches(points * (in_padded + out_padded));
+  const int64_t in_blocks = ceil_div(c.in_channels, step);
   const int64_t out_blocks = ceil_div(c.out_channels, block);
 
   const int64_t batch_tiles = ceil_div(tiling.chunks, batches) * tiling.chunk_tiles();
-  const int64_t in_floats = Tiles::floats(in_padded, kDepth, batch_tiles);
-  const int64_t products_stride = point_stride_for(kDepth * block);
-  const int64_t taps_floats = kDepth * taps * lanes;
+  const int64_t in_floats = Tiles::floats(points, in_padded, step, batch_tiles);
+  const int64_t products_stride = point_stride_for(step * block);
+  const int64_t taps_floats = step * taps * lanes;
   const int64_t band_floats = tiling.band_floats(std::max(c.width, c.out_width()), lanes);
   const int threads = omp_get_max_threads();
   // Blocks of outputs that share a pass over the inputs, as long as there is work for all threads.
   const int64_t shared =
       std::max<int64_t>(1, std::min<int64_t>(4, out_blocks * in_blocks / (4 * threads)));
   const int64_t own_floats =
-      shared * kPoints * products_stride + round_up(std::max(taps_floats, band_floats), 16);
-  const Scratch transformed(in_floats + Tiles::floats(out_padded, block, batch_tiles));
+      shared * points * products_stride + round_up(std::max(taps_floats, band_floats), 16);
+  const Scratch transformed(in_floats + Tiles::floats(points, out_padded, block, batch_tiles));
   const Scratch own(own_floats * threads);
 
 #pragma omp parallel num_threads(threads)
   {
     float* const products = own.data() + own_floats * omp_get_thread_num();
-    float* const band = products + shared * kPoints * products_stride;
+    float* const band = products + shared * points * products_stride;
     for (int64_t batch = 0; batch < batches; ++batch) {
       const int64_t begin = tiling.chunks * batch / batches;
       const int64_t end = tiling.chunks * (batch + 1) / batches;
       const int64_t count = tiling.tiles(begin, end);
-      const Tiles in{transformed.data(), in_padded, kDepth, count};
-      const Tiles out{in.data + in_floats, out_padded, block, count};
+      const Tiles in{points, transformed.data(), in_padded, step, count};
+      const Tiles out{points, in.data + in_floats, out_padded, block, count};
 #pragma omp for schedule(dynamic) collapse(2)
       for (int64_t chunk = begin; chunk < end; ++chunk) {
         for (int64_t channel = 0; channel < in_padded + out_padded; channel += lanes) {
@@ -256,17 +278,17 @@ void weight_gradient(const Convolution& c, const float* x, const float* dz, floa
       for (int64_t first = 0; first < out_blocks; first += shared) {
         for (int64_t i = 0; i < in_blocks; ++i) {
           const int64_t last = std::min(first + shared, out_blocks);
-          const int64_t channel = i * kDepth, taken = std::min(kDepth, c.in_channels - channel);
-          for (int64_t p = 0; p < kPoints; ++p) {
+          const int64_t channel = i * step, taken = std::min(step, c.in_channels - channel);
+          for (int64_t p = 0; p < points; ++p) {
             for (int64_t o = first; o < last; ++o) {
               k.multiply(taken, count, in.at(channel, 0) + p * in.point_stride(channel),
                          in.width(channel), 1,
                          out.at(o * block, 0) + p * out.point_stride(o * block),
-                         products + ((o - first) * kPoints + p) * products_stride, false);
+                         products + ((o - first) * points + p) * products_stride, false);
             }
           }
           for (int64_t o = first; o < last; ++o) {
-            transforms.weight_gradient(products + (o - first) * kPoints * products_stride,
+            transforms.weight_gradient(products + (o - first) * points * products_stride,
                                        products_stride, taken,
                                        std::min(block, c.out_channels - o * block), band,
                                        dweight + (o * block * c.in_channels + channel) * taps,

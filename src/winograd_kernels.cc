@@ -1,11 +1,15 @@
 // See winograd_kernels.h. DEEPRECT_ISA names the instruction set this file is being compiled for.
 //
-// Winograd's minimal filtering F(m x m, r x r) by Toom-Cook interpolation at 0, +-a, +-b and
-// infinity (Lavin & Gray 2016, "Fast algorithms for convolutional neural networks"). With the
+// Winograd's minimal filtering F(m x m, r x r) by Toom-Cook interpolation at 0, pairs +-p
+// and infinity (Lavin & Gray 2016, "Fast algorithms for convolutional neural networks"). With the
 // Vandermonde rows of these points in A and G, and the Lagrange polynomials in B,
 //   y = A^T [(G g G^T) . (B^T d B)] A,     dg = G^T [(A dy A^T) . (B^T d B)] G.
 // Vectors run over channels, so that all transforms are plain vector arithmetic.
 #include "winograd_kernels.h"
+
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#endif
 
 #include <array>
 #include <cstring>
@@ -37,6 +41,20 @@ inline Vec load_some(const float* p, int64_t n) {
 }
 inline void store_some(float* p, Vec v, int64_t n) { std::memcpy(p, &v, n * sizeof(float)); }
 
+// `count` floats, or a full vector of them, that lie `stride` apart; zeros for the rest.
+inline Vec load_strided(const float* p, int64_t stride, int64_t count) {
+#if defined(__AVX512F__)
+  if (count >= kLanes) {
+    const __m512i steps = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    const __m512i offsets = _mm512_mullo_epi32(steps, _mm512_set1_epi32(int(stride)));
+    return (Vec)_mm512_mask_i32gather_ps(_mm512_setzero_ps(), 0xffff, offsets, p, 4);
+  }
+#endif
+  Vec v{};
+  for (int l = 0; l < kLanes && l < count; ++l) v[l] = p[l * stride];
+  return v;
+}
+
 // Swaps the off-diagonal halves of every 2s x 2s block.
 template <int s>
 inline void transpose_step(Vec* v) {
@@ -62,91 +80,148 @@ inline void transpose(Vec* v) {
 
 // ---- one-dimensional transforms; the arrays are read and written with a stride ----
 
-constexpr float a = 0.625f, b = 1.5f;
-constexpr float a2 = a * a, b2 = b * b;
-constexpr float kInverse0 = 1 / (a2 * b2);
-constexpr float kInverseA = 1 / (2 * a2 * (a2 - b2));
-constexpr float kInverseB = 1 / (2 * b2 * (b2 - a2));
+// The finite points but 0 come in pairs +-p. Chosen for small rounding errors.
+template <int n>
+constexpr float kPairs[] = {1};
+template <>
+constexpr float kPairs<6>[] = {0.625f, 1.5f};
+template <>
+constexpr float kPairs<8>[] = {0.5f, 1, 2};
 
+template <int n>
+struct Constants {
+  static constexpr int kCount = n / 2 - 1;  // of pairs
+  // Coefficients, constant term first, of the product of (t - p^2) over all pairs p, and of that
+  // over all but one.
+  float all[n / 2] = {}, others[kCount][n / 2] = {};
+  // Denominators of Lagrange's polynomials, inverted: for the point 0, and for each pair.
+  float inverse_zero = 1, inverse[kCount] = {};
+  float powers[kCount][n] = {};
+
+  constexpr Constants() {
+    multiply_out(all, -1);
+    inverse_zero = 1 / all[0];
+    for (int k = 0; k < kCount; ++k) {
+      multiply_out(others[k], k);
+      const float p = kPairs<n>[k];
+      float denominator = 2 * p * p;
+      for (int j = 0; j < kCount; ++j) {
+        if (j != k) denominator *= p * p - kPairs<n>[j] * kPairs<n>[j];
+      }
+      inverse[k] = 1 / denominator;
+      powers[k][0] = 1;
+      for (int i = 1; i < n; ++i) powers[k][i] = p * powers[k][i - 1];
+    }
+  }
+  static constexpr void multiply_out(float* c, int left_out) {
+    c[0] = 1;
+    for (int j = 0; j < kCount; ++j) {
+      if (j == left_out) continue;
+      for (int i = n / 2 - 1; i >= 0; --i) {
+        c[i] = (i > 0 ? c[i - 1] : 0) - kPairs<n>[j] * kPairs<n>[j] * c[i];
+      }
+    }
+  }
+};
+template <int n>
+constexpr Constants<n> kConstants{};
+
+#define DEEPRECT_UNROLL _Pragma("GCC unroll 8")
+
+template <int r, int n>
 struct InputTransform {  // B^T d
-  static constexpr int kFrom = kTile, kTo = kTile;
-  static void apply(const Vec* d, int s, Vec* t, int q) {
-    const Vec d1 = d[s], d2 = d[2 * s], d3 = d[3 * s], d4 = d[4 * s];
-    const Vec even_a = d4 - b2 * d2, odd_a = a * (d3 - b2 * d1);
-    const Vec even_b = d4 - a2 * d2, odd_b = b * (d3 - a2 * d1);
-    t[0] = a2 * b2 * d[0] - (a2 + b2) * d2 + d4;
-    t[q] = even_a + odd_a;
-    t[2 * q] = even_a - odd_a;
-    t[3 * q] = even_b + odd_b;
-    t[4 * q] = even_b - odd_b;
-    t[5 * q] = a2 * b2 * d1 - (a2 + b2) * d3 + d[5 * s];
+  static constexpr int kFrom = n, kTo = n;
+  static inline void apply(const Vec* d, int s, Vec* t, int q) {
+    constexpr const Constants<n>& c = kConstants<n>;
+    Vec zero = c.all[0] * d[0], infinity = c.all[0] * d[s];
+    DEEPRECT_UNROLL
+    for (int i = 1; i < n / 2; ++i) {
+      zero += c.all[i] * d[2 * i * s];
+      infinity += c.all[i] * d[(2 * i + 1) * s];
+    }
+    t[0] = zero;
+    t[(n - 1) * q] = infinity;
+    DEEPRECT_UNROLL
+    for (int k = 0; k < c.kCount; ++k) {
+      Vec even = c.others[k][0] * d[2 * s], odd = c.powers[k][1] * c.others[k][0] * d[s];
+      DEEPRECT_UNROLL
+      for (int i = 1; i < n / 2 - 1; ++i) {
+        even += c.others[k][i] * d[(2 * i + 2) * s];
+        odd += c.powers[k][1] * c.others[k][i] * d[(2 * i + 1) * s];
+      }
+      t[(2 * k + 1) * q] = even + odd;
+      t[(2 * k + 2) * q] = even - odd;
+    }
   }
 };
 
-template <int r>
+// Values of the polynomial with coefficients g at the points: the Vandermonde matrix.
+template <int size, int n, bool scaled>
+inline void evaluate(const Vec* g, int s, Vec* t, int q) {
+  constexpr const Constants<n>& c = kConstants<n>;
+  t[0] = scaled ? c.inverse_zero * g[0] : g[0];
+  t[(n - 1) * q] = g[(size - 1) * s];
+  DEEPRECT_UNROLL
+  for (int k = 0; k < c.kCount; ++k) {
+    const float scale = scaled ? c.inverse[k] : 1;
+    Vec even = scale * g[0], odd = scale * c.powers[k][1] * g[s];
+    DEEPRECT_UNROLL
+    for (int i = 2; i < size; ++i) {
+      if (i % 2) {
+        odd += scale * c.powers[k][i] * g[i * s];
+      } else {
+        even += scale * c.powers[k][i] * g[i * s];
+      }
+    }
+    t[(2 * k + 1) * q] = even + odd;
+    t[(2 * k + 2) * q] = even - odd;
+  }
+}
+
+// The transpose of evaluate.
+template <int size, int n, bool scaled>
+inline void collect(const Vec* t, int s, Vec* y, int q) {
+  constexpr const Constants<n>& c = kConstants<n>;
+  Vec sum[size] = {};
+  sum[0] = scaled ? c.inverse_zero * t[0] : t[0];
+  sum[size - 1] += t[(n - 1) * s];
+  DEEPRECT_UNROLL
+  for (int k = 0; k < c.kCount; ++k) {
+    const float scale = scaled ? c.inverse[k] : 1;
+    const Vec even = t[(2 * k + 1) * s] + t[(2 * k + 2) * s];
+    const Vec odd = t[(2 * k + 1) * s] - t[(2 * k + 2) * s];
+    DEEPRECT_UNROLL
+    for (int i = 0; i < size; ++i) sum[i] += scale * c.powers[k][i] * (i % 2 ? odd : even);
+  }
+  DEEPRECT_UNROLL
+  for (int i = 0; i < size; ++i) y[i * q] = sum[i];
+}
+
+template <int r, int n>
 struct WeightTransform {  // G g
-  static constexpr int kFrom = r, kTo = kTile;
-  static void apply(const Vec* g, int s, Vec* t, int q) {
-    Vec even_a = g[0], even_b = g[0];
-    if constexpr (r == 3) {
-      even_a += a2 * g[2 * s];
-      even_b += b2 * g[2 * s];
-    }
-    const Vec odd_a = a * g[s], odd_b = b * g[s];
-    t[0] = kInverse0 * g[0];
-    t[q] = kInverseA * (even_a + odd_a);
-    t[2 * q] = kInverseA * (even_a - odd_a);
-    t[3 * q] = kInverseB * (even_b + odd_b);
-    t[4 * q] = kInverseB * (even_b - odd_b);
-    t[5 * q] = g[(r - 1) * s];
-  }
+  static constexpr int kFrom = r, kTo = n;
+  static inline void apply(const Vec* g, int s, Vec* t, int q) { evaluate<r, n, true>(g, s, t, q); }
 };
 
-template <int r>
-struct OutputTransform {  // A^T t
-  static constexpr int kFrom = kTile, kTo = kTile + 1 - r;
-  static void apply(const Vec* t, int s, Vec* y, int q) {
-    const Vec even_a = t[s] + t[2 * s], odd_a = a * (t[s] - t[2 * s]);
-    const Vec even_b = t[3 * s] + t[4 * s], odd_b = b * (t[3 * s] - t[4 * s]);
-    y[0] = t[0] + even_a + even_b;
-    y[q] = odd_a + odd_b;
-    y[2 * q] = a2 * even_a + b2 * even_b;
-    y[3 * q] = a2 * odd_a + b2 * odd_b;
-    if constexpr (kTo == 5) y[4 * q] = a2 * a2 * even_a + b2 * b2 * even_b;
-    y[(kTo - 1) * q] += t[5 * s];
-  }
-};
-
-template <int r>
-struct OutputGradientTransform {  // A dy
-  static constexpr int kFrom = kTile + 1 - r, kTo = kTile;
-  static void apply(const Vec* y, int s, Vec* t, int q) {
-    Vec even_a = y[0] + a2 * y[2 * s], even_b = y[0] + b2 * y[2 * s];
-    if constexpr (kFrom == 5) {
-      even_a += a2 * a2 * y[4 * s];
-      even_b += b2 * b2 * y[4 * s];
-    }
-    const Vec odd_a = a * (y[s] + a2 * y[3 * s]), odd_b = b * (y[s] + b2 * y[3 * s]);
-    t[0] = y[0];
-    t[q] = even_a + odd_a;
-    t[2 * q] = even_a - odd_a;
-    t[3 * q] = even_b + odd_b;
-    t[4 * q] = even_b - odd_b;
-    t[5 * q] = y[(kFrom - 1) * s];
-  }
-};
-
-template <int r>
+template <int r, int n>
 struct WeightGradientTransform {  // G^T t
-  static constexpr int kFrom = kTile, kTo = r;
-  static void apply(const Vec* t, int s, Vec* g, int q) {
-    const Vec even_a = kInverseA * (t[s] + t[2 * s]), odd_a = (a * kInverseA) * (t[s] - t[2 * s]);
-    const Vec even_b = kInverseB * (t[3 * s] + t[4 * s]);
-    const Vec odd_b = (b * kInverseB) * (t[3 * s] - t[4 * s]);
-    g[0] = kInverse0 * t[0] + even_a + even_b;
-    g[q] = odd_a + odd_b;
-    if constexpr (r == 3) g[2 * q] = a2 * even_a + b2 * even_b;
-    g[(r - 1) * q] += t[5 * s];
+  static constexpr int kFrom = n, kTo = r;
+  static inline void apply(const Vec* t, int s, Vec* g, int q) { collect<r, n, true>(t, s, g, q); }
+};
+
+template <int r, int n>
+struct OutputTransform {  // A^T t
+  static constexpr int kFrom = n, kTo = n + 1 - r;
+  static inline void apply(const Vec* t, int s, Vec* y, int q) {
+    collect<kTo, n, false>(t, s, y, q);
+  }
+};
+
+template <int r, int n>
+struct OutputGradientTransform {  // A dy
+  static constexpr int kFrom = n + 1 - r, kTo = n;
+  static inline void apply(const Vec* y, int s, Vec* t, int q) {
+    evaluate<kFrom, n, false>(y, s, t, q);
   }
 };
 
@@ -154,7 +229,9 @@ struct WeightGradientTransform {  // G^T t
 template <typename T>
 inline void transform(const Vec* in, Vec* out) {
   Vec half[T::kTo * T::kFrom];
+  DEEPRECT_UNROLL
   for (int j = 0; j < T::kFrom; ++j) T::apply(in + j, T::kFrom, half + j, T::kFrom);
+  DEEPRECT_UNROLL
   for (int i = 0; i < T::kTo; ++i) T::apply(half + i * T::kFrom, 1, out + i * T::kTo, 1);
 }
 
@@ -200,57 +277,58 @@ void load_band(const TileRows& t, const float* x, int64_t channels, int64_t y0, 
 }
 
 // Transforms size x size squares, a tile every `step` pixels, out of a band.
-template <typename T>
+template <typename T, int n>
 void transform_band(const TileRows& t, int step, const float* band, int64_t columns, float* tiles,
                     int64_t point_stride, int64_t tile_stride) {
   constexpr int size = T::kFrom;
   for (int64_t ty = 0; ty < t.last - t.first; ++ty) {
     for (int64_t tx = 0; tx < t.tiles_x; ++tx) {
-      Vec in[size * size], out[kPoints];
+      Vec in[size * size], out[n * n];
       const float* corner = band + (ty * step * columns + tx * step) * kLanes;
       for (int i = 0; i < size; ++i) {
         for (int j = 0; j < size; ++j) in[i * size + j] = load(corner + (i * columns + j) * kLanes);
       }
       transform<T>(in, out);
-      for (int p = 0; p < kPoints; ++p) store(tiles + p * point_stride, out[p]);
+      for (int p = 0; p < n * n; ++p) store(tiles + p * point_stride, out[p]);
       tiles += tile_stride;
     }
   }
 }
 
-template <int r>
+template <int r, int n>
 void input(const TileRows& t, const float* x, int64_t channels, float* band, float* tiles,
            int64_t point_stride, int64_t tile_stride) {
-  constexpr int m = kTile + 1 - r;
-  const int64_t y0 = t.first * m - t.pad, y1 = (t.last - 1) * m - t.pad + kTile;
-  const int64_t needed = (t.tiles_x - 1) * m + kTile;
+  constexpr int m = n + 1 - r;
+  const int64_t y0 = t.first * m - t.pad, y1 = (t.last - 1) * m - t.pad + n;
+  const int64_t needed = (t.tiles_x - 1) * m + n;
   const int64_t columns = needed < t.pad + t.width ? t.pad + t.width : needed;
   load_band(t, x, channels, y0, y1, t.pad, columns, band);
-  transform_band<InputTransform>(t, m, band, columns, tiles, point_stride, tile_stride);
+  transform_band<InputTransform<r, n>, n>(t, m, band, columns, tiles, point_stride, tile_stride);
 }
 
-template <int r>
+template <int r, int n>
 void output_gradient(const TileRows& t, const float* dy, int64_t channels, float* band,
                      float* tiles, int64_t point_stride, int64_t tile_stride) {
-  constexpr int m = kTile + 1 - r;
+  constexpr int m = n + 1 - r;
   const int64_t columns = t.tiles_x * m;
   load_band(t, dy, channels, t.first * m, t.last * m, 0, columns, band);
-  transform_band<OutputGradientTransform<r>>(t, m, band, columns, tiles, point_stride, tile_stride);
+  transform_band<OutputGradientTransform<r, n>, n>(t, m, band, columns, tiles, point_stride,
+                                                   tile_stride);
 }
 
-template <int r>
+template <int r, int n>
 void output(const TileRows& t, const float* products, int64_t point_stride, int64_t tile_stride,
             int64_t channels, const float* bias, const float* alpha, int64_t alpha_stride,
             float* band, float* y) {
-  constexpr int m = kTile + 1 - r;
+  constexpr int m = n + 1 - r;
   const int64_t plane = t.height * t.width;
   for (int64_t ty = t.first; ty < t.last; ++ty) {
     const int64_t rows = t.height - ty * m < m ? t.height - ty * m : m;
     for (int64_t tx = 0; tx < t.tiles_x; ++tx) {
-      Vec in[kPoints], out[m * m];
-      for (int p = 0; p < kPoints; ++p) in[p] = load(products + p * point_stride);
+      Vec in[n * n], out[m * m];
+      for (int p = 0; p < n * n; ++p) in[p] = load(products + p * point_stride);
       products += tile_stride;
-      transform<OutputTransform<r>>(in, out);
+      transform<OutputTransform<r, n>>(in, out);
       const int64_t columns = t.width - tx * m < m ? t.width - tx * m : m;
       for (int64_t i = 0; i < rows; ++i) {
         for (int64_t j = 0; j < columns; ++j) {
@@ -260,15 +338,15 @@ void output(const TileRows& t, const float* products, int64_t point_stride, int6
     }
     const int64_t pixels = rows * t.width, at = ty * m * t.width;
     for (int64_t i = 0; i < pixels; i += kLanes) {
-      const int64_t n = pixels - i < kLanes ? pixels - i : kLanes;
+      const int64_t count = pixels - i < kLanes ? pixels - i : kLanes;
       Vec v[kLanes];
-      for (int k = 0; k < kLanes; ++k) v[k] = k < n ? load(band + (i + k) * kLanes) : Vec{};
+      for (int k = 0; k < kLanes; ++k) v[k] = k < count ? load(band + (i + k) * kLanes) : Vec{};
       transpose(v);
       for (int64_t c = 0; c < channels; ++c) {
         Vec sum = bias ? v[c] + bias[c] : v[c];
         if (alpha) sum = sum > Vec{} ? sum : alpha[c * alpha_stride] * sum;
         float* to = y + c * plane + at + i;
-        n == kLanes ? store(to, sum) : store_some(to, sum, n);
+        count == kLanes ? store(to, sum) : store_some(to, sum, count);
       }
     }
   }
@@ -276,48 +354,46 @@ void output(const TileRows& t, const float* products, int64_t point_stride, int6
 
 // ---- weights ----
 
-template <int r>
+template <int r, int n>
 void weights(const float* w, int64_t lane_stride, int64_t k_stride, bool flipped, int64_t depth,
              int64_t width, float* u, int64_t point_stride) {
   for (int64_t k = 0; k < depth; ++k) {
     for (int h = 0; h < kVectors; ++h) {
       const int64_t lanes = width - h * kLanes;
-      Vec in[r * r] = {}, out[kPoints];
+      Vec in[r * r], out[n * n];
       for (int tap = 0; tap < r * r; ++tap) {
         const float* from =
             w + k * k_stride + h * kLanes * lane_stride + (flipped ? r * r - 1 - tap : tap);
-        for (int l = 0; l < kLanes; ++l) in[tap][l] = l < lanes ? from[l * lane_stride] : 0;
+        in[tap] = load_strided(from, lane_stride, lanes);
       }
-      transform<WeightTransform<r>>(in, out);
-      for (int p = 0; p < kPoints; ++p)
-        store(u + p * point_stride + k * kBlock + h * kLanes, out[p]);
+      transform<WeightTransform<r, n>>(in, out);
+      for (int p = 0; p < n * n; ++p) store(u + p * point_stride + k * kBlock + h * kLanes, out[p]);
     }
   }
 }
 
-template <int r>
+template <int r, int n>
 void weight_gradient(const float* du, int64_t point_stride, int64_t depth, int64_t width,
                      float* taps, float* dw, int64_t lane_stride, bool accumulate) {
   for (int h = 0; h < kVectors && h * kLanes < width; ++h) {
     for (int64_t k = 0; k < depth; ++k) {
-      Vec in[kPoints], out[r * r];
-      for (int p = 0; p < kPoints; ++p)
-        in[p] = load(du + p * point_stride + k * kBlock + h * kLanes);
-      transform<WeightGradientTransform<r>>(in, out);
+      Vec in[n * n], out[r * r];
+      for (int p = 0; p < n * n; ++p) in[p] = load(du + p * point_stride + k * kBlock + h * kLanes);
+      transform<WeightGradientTransform<r, n>>(in, out);
       for (int tap = 0; tap < r * r; ++tap) store(taps + (k * r * r + tap) * kLanes, out[tap]);
     }
     const int64_t lanes = width - h * kLanes < kLanes ? width - h * kLanes : kLanes;
     for (int64_t i = 0; i < depth * r * r; i += kLanes) {
-      const int64_t n = depth * r * r - i < kLanes ? depth * r * r - i : kLanes;
+      const int64_t count = depth * r * r - i < kLanes ? depth * r * r - i : kLanes;
       Vec v[kLanes];
-      for (int k = 0; k < kLanes; ++k) v[k] = k < n ? load(taps + (i + k) * kLanes) : Vec{};
+      for (int k = 0; k < kLanes; ++k) v[k] = k < count ? load(taps + (i + k) * kLanes) : Vec{};
       transpose(v);
       for (int64_t l = 0; l < lanes; ++l) {
         float* to = dw + (h * kLanes + l) * lane_stride + i;
-        if (n == kLanes) {
+        if (count == kLanes) {
           store(to, accumulate ? load(to) + v[l] : v[l]);
         } else {
-          store_some(to, accumulate ? load_some(to, n) + v[l] : v[l], n);
+          store_some(to, accumulate ? load_some(to, count) + v[l] : v[l], count);
         }
       }
     }
@@ -379,9 +455,9 @@ void multiply(int64_t rows, int64_t depth, const float* left, int64_t left_k, in
   }
 }
 
-template <int r>
+template <int r, int n>
 constexpr WinogradTransforms transforms() {
-  return {input<r>, output_gradient<r>, weights<r>, output<r>, weight_gradient<r>};
+  return {input<r, n>, output_gradient<r, n>, weights<r, n>, output<r, n>, weight_gradient<r, n>};
 }
 
 #define DEEPRECT_STRING_(x) #x
@@ -390,7 +466,12 @@ constexpr WinogradTransforms transforms() {
 }  // namespace
 
 extern const WinogradKernels winograd = {
-    DEEPRECT_STRING(DEEPRECT_ISA), kLanes, kBlock, multiply, transforms<2>(), transforms<3>(),
+    DEEPRECT_STRING(DEEPRECT_ISA),
+    kLanes,
+    kBlock,
+    multiply,
+    {transforms<2, 4>(), transforms<2, 6>(), transforms<2, 8>()},
+    {transforms<3, 4>(), transforms<3, 6>(), transforms<3, 8>()},
 };
 
 }  // namespace DEEPRECT_ISA

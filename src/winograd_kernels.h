@@ -7,10 +7,10 @@
 
 namespace deeprect {
 
-// A tile is kTile x kTile numbers in each of the two domains: a convolution of r x r weights
-// computes m x m outputs, m = kTile + 1 - r, from kTile x kTile inputs with kTile^2 products.
-constexpr int kTile = 6;
-constexpr int kPoints = kTile * kTile;
+// A tile has side n: a convolution of r x r weights computes m x m outputs, m = n + 1 - r, from
+// n x n inputs with n^2 products, one at each point of the transformed domain. Larger tiles need
+// fewer products, and have larger rounding errors.
+constexpr int kSmallestTile = 4, kLargestTile = 8;  // even sizes only
 
 // Rows of tiles of one image, in the plane of one channel (height x width, channels contiguous
 // planes). `pad` rows and columns of zeros surround the plane.
@@ -51,7 +51,8 @@ struct WinogradKernels {
   // c[i][block] (+)= sum over k of left[k * left_k + i * left_i] * right[k][block].
   void (*multiply)(int64_t rows, int64_t depth, const float* left, int64_t left_k, int64_t left_i,
                    const float* right, float* c, bool accumulate);
-  WinogradTransforms of_2x2, of_3x3;
+  // For tiles of 4, 6 and 8.
+  WinogradTransforms of_2x2[3], of_3x3[3];
 };
 
 namespace baseline {
