@@ -13,14 +13,18 @@ import argparse
 import statistics
 import time
 
-import deeprect_gluon  # noqa: F401  (prepares MXNet's environment)
 import mxnet as mx
+
+import deeprect_gluon  # noqa: F401  (prepares MXNet's environment)
 from deeprect_gluon.nn import ConvPReLU
 
 # kernel, padding, batch, channels, filters, map
 SHAPES = [
     *[(3, 1, n, c, c, size) for n in (1, 2, 8) for c, size in ((384, 56), (768, 28), (896, 14))],
-    *[(3, 1, 2, c, c, size) for c, size in ((64, 224), (128, 112), (256, 56), (512, 28), (512, 14))],
+    *[
+        (3, 1, 2, c, c, size)
+        for c, size in ((64, 224), (128, 112), (256, 56), (512, 28), (512, 14))
+    ],
     *[(3, 1, 64, c, c, size) for c, size in ((256, 8), (512, 4), (512, 2))],
     *[(2, pad, 16, 128, 128, 36) for pad in (0, 1)],
     *[(2, pad, 16, 256, 256, 18) for pad in (0, 1)],
