@@ -105,6 +105,8 @@ setup(
         "tqdm",
         "filelock",
         "pooch",
+        "safetensors>=0.4,<1",
+        "jsonschema>=4.17",
     ],
     ext_modules=[
         Extension(
