@@ -6,6 +6,7 @@ import contextlib
 import gzip
 import hashlib
 import os
+import zlib
 from pathlib import Path
 
 import mxnet as mx
@@ -143,7 +144,7 @@ def _read(name: str) -> np.ndarray:
     path, digest = _find(name), FILES[name][0]
     try:
         content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise ValueError(f"{path} is truncated or damaged ({error}); fetch it again") from error
     found = hashlib.sha256(content).hexdigest()
     if found != digest:
