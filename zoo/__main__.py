@@ -37,7 +37,14 @@ def _info(args: argparse.Namespace) -> None:
 
 
 def _publish(args: argparse.Namespace) -> None:
-    entry = publish(args.run, args.to, args.format, args.name, args.dataset, args.licence)
+    entry = publish(
+        args.checkpoint,
+        args.name,
+        args.dataset,
+        to=args.to,
+        form=args.format,
+        licence=args.licence,
+    )
     print(
         f"published {index_file.title(entry)}@{entry['version']}: "
         f"top-1 error {100 * entry['metrics']['top1_error']:.2f} %, "
@@ -87,11 +94,11 @@ def _parser() -> argparse.ArgumentParser:
 
     sub = commands.add_parser("publish", help="Add a trained net to a store.")
     sub.set_defaults(run_command=_publish)
-    sub.add_argument("run", type=Path, metavar="RUN", help="folder of a training")
+    sub.add_argument("checkpoint", type=Path, help="folder of a training, or weights.params in it")
     sub.add_argument("--to", default=str(DEFAULT), help="the store (default: the package's)")
     sub.add_argument("--format", choices=FORMATS, default=FORMATS[0])
-    sub.add_argument("--name", help="the model that RUN must hold")
-    sub.add_argument("--dataset", help="the dataset that RUN must have been trained on")
+    sub.add_argument("--name", help="the model that the training must be of")
+    sub.add_argument("--dataset", help="the dataset that it must have been on")
     sub.add_argument("--licence", default="Apache-2.0", help="SPDX identifier")
     return parser
 

@@ -106,6 +106,6 @@ def select(
             f"no trained weights of {what} are published"
             + (f"; there are {known}. " if known else ". ")
             + "To publish some, train the net (scripts/train_fashion_mnist.py trains on "
-            "Fashion-MNIST) and run 'python -m zoo publish RUN_FOLDER --to STORE'"
+            "Fashion-MNIST) and run 'python -m zoo publish CHECKPOINT --to STORE'"
         )
     return latest(e for e in found if e["dataset"] == found[0]["dataset"])[0]

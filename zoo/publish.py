@@ -16,7 +16,6 @@ from deeprect_gluon.files import write_atomically
 
 from . import index as index_file
 from . import weights
-from .complexity import multiply_adds
 from .datasets import Dataset, get_dataset
 from .pretrained import load_weights
 from .store import FILES, INDEX, Store
@@ -25,11 +24,12 @@ CONFIG, WEIGHTS, HISTORY = "config.json", "weights.params", "history.csv"
 
 
 def publish(
-    run: Path,
-    to: Path,
-    form: str = "float16",
+    checkpoint: Path | str,
     name: str | None = None,
     dataset: str | None = None,
+    *,
+    to: Path | str,
+    form: str = "float16",
     licence: str = "Apache-2.0",
 ) -> dict:
     """Add a trained net to a store, with figures measured from the very file that is published.
@@ -39,14 +39,15 @@ def publish(
 
     Parameters
     ----------
-    run : Path
-        Folder of a training: config.json, weights.params and history.csv.
-    to : Path
+    checkpoint : path
+        weights.params as a training leaves it, with config.json and history.csv beside it; or the
+        folder of the three.
+    name, dataset : str, optional
+        What the training must have been; they are read from its config.json.
+    to : path
         Folder of the store; made if there is none.
     form : {"float16", "int8", "float32"}
         See `zoo.weights`.
-    name, dataset : str, optional
-        What the training must have been; they are read from its config.json.
     licence : str
         SPDX identifier of the weights' licence.
 
@@ -62,6 +63,8 @@ def publish(
     ValueError
         If a file is not what a training leaves, or was made for another name or dataset.
     """
+    run = Path(checkpoint)
+    run = run.parent if run.name == WEIGHTS else run
     recipe = _read_recipe(run, name, dataset)
     config, dataset = recipe.pop("model"), recipe.pop("dataset")
     measured_on = get_dataset(dataset)
@@ -139,10 +142,12 @@ def _measure(config: dict, content: bytes, dataset: Dataset) -> dict:
     net = models.get_model(**config)
     load_weights(net, content, mx.cpu())
     net.hybridize()
+    metrics = dataset.measure(net, config["input_size"])
+    counts = models.summary(net)
     return {
-        "metrics": dataset.measure(net, config["input_size"]),
-        "parameters": sum(p.data().size for p in net.collect_params().values()),
-        "multiply_adds": multiply_adds(net),
+        "metrics": metrics,
+        "parameters": counts.parameters,
+        "multiply_adds": counts.multiply_adds,
     }
 
 

@@ -53,7 +53,7 @@ def run(tmp_path_factory) -> Path:
 def published(run, tmp_path_factory) -> Path:
     """A store that no test may change."""
     folder = tmp_path_factory.mktemp("store")
-    publish(run, folder)
+    publish(run, to=folder)
     return folder
 
 

@@ -125,7 +125,7 @@ def test_selection(entries, arguments, expected):
     ],
 )
 def test_what_is_not_published_says_how_to_publish_it(entries, arguments):
-    with pytest.raises(LookupError, match=r"no trained weights of .* publish RUN_FOLDER"):
+    with pytest.raises(LookupError, match=r"no trained weights of .* publish CHECKPOINT"):
         index.select(entries, *arguments)
 
 

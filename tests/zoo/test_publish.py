@@ -72,7 +72,7 @@ def test_the_measure_sees_what_training_saw():
 def test_publishing_again_makes_a_version_and_changes_nothing(run, store):
     before = {name: (store / "weights" / name).read_bytes() for name in files(store)}
     (first,) = Store(store).index()["entries"]
-    second = publish(run, store, form="int8")
+    second = publish(run / "weights.params", NAME, "fashion_mnist", to=store, form="int8")
     assert Store(store).index()["entries"] == [first, second]
     assert second["version"] == 2
     assert second["weights"]["format"] == "int8"
@@ -84,7 +84,7 @@ def test_publishing_again_makes_a_version_and_changes_nothing(run, store):
 
 
 def test_other_activations_are_other_nets(make_run, store, tmp_path):
-    entry = publish(make_run(tmp_path / "relu", activation="relu"), store)
+    entry = publish(make_run(tmp_path / "relu", activation="relu"), to=store)
     assert entry["version"] == 1
     net = zoo.get_model(NAME, pretrained=True, activation="relu", repo=store)
     assert net.config["activation"] == "relu"
@@ -95,7 +95,7 @@ def test_other_activations_are_other_nets(make_run, store, tmp_path):
 def test_an_unfinished_training_is_refused(broken_run, tmp_path, file):
     (broken_run / file).unlink()
     with pytest.raises(FileNotFoundError, match=f"has no {file}; give the folder of a finished"):
-        publish(broken_run, tmp_path / "new")
+        publish(broken_run, to=tmp_path / "new")
     assert not (tmp_path / "new").exists()
 
 
@@ -111,7 +111,7 @@ def test_an_unfinished_training_is_refused(broken_run, tmp_path, file):
 def test_a_damaged_training_is_refused(broken_run, tmp_path, file, content, message):
     (broken_run / file).write_bytes(content)
     with pytest.raises(ValueError, match=message):
-        publish(broken_run, tmp_path / "new")
+        publish(broken_run, to=tmp_path / "new")
     assert not (tmp_path / "new").exists()
 
 
@@ -119,14 +119,14 @@ def test_a_truncated_parameter_file_is_refused(broken_run, tmp_path):
     path = broken_run / "weights.params"
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(ValueError, match="is not a parameter file of Gluon's save_parameters"):
-        publish(broken_run, tmp_path / "new")
+        publish(broken_run, to=tmp_path / "new")
 
 
 def test_another_name_or_dataset_is_refused(run, tmp_path):
     with pytest.raises(ValueError, match="a training of name 'deeprect_small14', not 'vgg19'"):
-        publish(run, tmp_path, name="vgg19")
+        publish(run, to=tmp_path, name="vgg19")
     with pytest.raises(ValueError, match="a training of dataset 'fashion_mnist', not 'imagenet'"):
-        publish(run, tmp_path, dataset="imagenet")
+        publish(run, to=tmp_path, dataset="imagenet")
 
 
 def test_verify(store):
@@ -167,7 +167,7 @@ def replaced(source, target):
     replace(source, target)
 replaced.count = 0
 os.replace = replaced
-zoo.publish.publish(Path(run), Path(store))
+zoo.publish.publish(run, to=store)
 """
 
 
@@ -180,7 +180,7 @@ def test_killed_while_publishing(run, store, moment):
     assert versions == ([1, 2] if moment == "a3" else [1])
     assert Store(store).index()["entries"][:1] == before["entries"]
     assert not any(verify(Store(store)).values())
-    publish(run, store)
+    publish(run, to=store)
     assert [e["version"] for e in Store(store).index()["entries"]] == [*versions, len(versions) + 1]
     assert not any(verify(Store(store)).values())
 
