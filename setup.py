@@ -142,8 +142,9 @@ class BuildLibrary(build_ext):
         objects = compile_sources([str(mxnet / "src/lib_api.cc")], "mxnet", "-w")
         objects += compile_sources(SOURCES, "common")
         for name, extra in INSTRUCTION_SETS.items():
-            isa_flags = [f"-DDEEPRECT_ISA={name}", *KERNEL_FLAGS, *extra]
-            objects += compile_sources([KERNELS], name, *isa_flags)
+            objects += compile_sources(
+                [KERNELS], name, f"-DDEEPRECT_ISA={name}", *KERNEL_FLAGS, *extra
+            )
         target = Path(self.get_ext_fullpath(ext.name))
         target.parent.mkdir(parents=True, exist_ok=True)
         if with_cuda():
@@ -164,8 +165,9 @@ class BuildLibrary(build_ext):
         compile_only = ["-Isrc", "-c", CUDA_SOURCE, "-o", str(cuda_object)]
         self.spawn([*nvcc, *CUDA_FLAGS, *archs, *compile_only])
         shared = ["-shared", "-cudart=static", "-Xlinker=--exclude-libs,libcudart_static.a"]
+        host_flags = ",".join(flag.replace(",", r"\,") for flag in flags)
         inputs = [*objects, str(cuda_object), "-o", str(target)]
-        self.spawn([*nvcc, *shared, f"-Xcompiler={','.join(flags)}", *inputs])
+        self.spawn([*nvcc, *shared, f"-Xcompiler={host_flags}", *inputs])
 
 
 def mxnet_requirement():
@@ -182,6 +184,8 @@ setup(
         "tqdm",
         "filelock",
         "pooch",
+        "safetensors>=0.4,<1",
+        "jsonschema>=4.17",
     ],
     ext_modules=[
         Extension(

@@ -44,7 +44,7 @@ DIVERGENT_BARRIER = (
 )
 INDEX_OUT_OF_RANGE = ("return begin == 0 && end == kWidth;", "return begin == 0;")
 BUILDS = {
-    "plain": (["-O2"], None),
+    "plain": (["-O1"], None),
     "sanitized": (["-O1", *SANITIZE], None),
     "index": (["-O0", *SANITIZE], INDEX_OUT_OF_RANGE),
     "divergent": (["-O0"], DIVERGENT_BARRIER),
