@@ -167,29 +167,29 @@ def test_special_values_follow_ieee(kernels):
             np.testing.assert_array_equal(grad_alpha, expected_grad)
 
 
-def far_array(shape: tuple, dtype: str = "float16") -> np.ndarray:
+def far_array(size: int, dtype: str = "float16") -> np.ndarray:
     """Return zeros whose pages take memory only once written."""
-    size = math.prod(shape) * np.dtype(dtype).itemsize
-    no_reserve = 0x4000
-    pages = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | no_reserve)
-    return np.frombuffer(pages, dtype).reshape(shape)
+    no_reserve = 0x4000  # MAP_NORESERVE, which Python's mmap does not name
+    flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | no_reserve
+    return np.frombuffer(mmap.mmap(-1, size * np.dtype(dtype).itemsize, flags=flags), dtype)
 
 
+@pytest.mark.parametrize("width", [8, 1])
 @pytest.mark.parametrize("shape", [(1, 1, 2**32 + 5), (2**31 + 9, 2, 1), (2, 2**26, 33)], ids=str)
-def test_indices_beyond_32_bits(kernels, shape):
+def test_indices_beyond_32_bits(kernels, shape, width):
     """One block of a tensor of more than 2**32 elements: the one that works on the last ones."""
-    x, y, dy, dx = (far_array(shape) for _ in range(4))
-    alpha = far_array((shape[1],), "float32")
-    alpha[-1] = 0.5
-    grad_alpha = np.zeros_like(alpha)
+    size = math.prod(shape)
+    x, dy = (far_array(size).reshape(shape) for _ in range(2))
+    offset = 0 if width == 8 else 1  # results off the inputs' alignment go element by element
+    y, dx = (far_array(offset + size)[offset:].reshape(shape) for _ in range(2))
+    alpha, grad_alpha = (far_array(shape[1], "float32") for _ in range(2))
     last = (-1, -1, -1)
-    x[last], dy[last] = -2, 3
-    frames = math.ceil(x.size / 8)
-    kernels.configure(only_block=(frames - 1) // 256 % 2**15)
+    x[last], dy[last], alpha[-1] = -2, 3, 0.5
+    kernels.configure(only_block=(math.ceil(size / width) - 1) // 256 % 2**15)
     kernels.forward(x, alpha, y)
     assert y[last] == -1
-    blocks_of_slices = {1: 1024, 2: 1024, 2**26: 2**23}[shape[1]]
-    kernels.configure(only_block=(blocks_of_slices - 1) % 2**15)
+    blocks = {1: 1024, 2: 1024, 2**26: 2**23}[shape[1]]
+    kernels.configure(only_block=(blocks - 1) % 2**15)
     kernels.backward(dy, x, alpha, dx, grad_alpha)
     assert dx[last] == 1.5
 
