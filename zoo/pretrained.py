@@ -27,7 +27,7 @@ def get_model(
     activation: str | None = None,
     ctx: mx.Context | Sequence[mx.Context] | None = None,
     root: str | Path | None = None,
-    repo: str | Path | None = None,
+    repo: str | Path | Sequence[str | Path] | None = None,
     **config,
 ) -> mx.gluon.HybridBlock:
     """Return a net by name.
@@ -47,8 +47,9 @@ def get_model(
         Where the trained weights go; by default the CPU.
     root : path, optional
         The cache; by default `$MXNET_HOME/models`.
-    repo : path or URL, optional
-        The store; by default `$DEEPRECT_ZOO_REPO`, else the one that comes with the package.
+    repo : path, URL or sequence of these, optional
+        The store, or copies of it in the order in which to try them; by default
+        `$DEEPRECT_ZOO_REPO`, else the store that comes with the package.
     config : dict
         Further arguments of `deeprect_gluon.models.get_model`. With trained weights they must leave
         the parameters' shapes as published.
@@ -75,9 +76,9 @@ def get_model(
         net.classes = names
         return net
 
-    store = open_store(repo)
+    store = open_store(repo, root)
     entry = index_file.select(
-        store.index()["entries"], name, None if pretrained is True else pretrained, activation
+        store.entries, name, None if pretrained is True else pretrained, activation
     )
     net = models.get_model(**{**entry["config"], **given})
     load_entry(net, store, entry, ctx or mx.cpu())
@@ -164,7 +165,7 @@ def load_weights(
 def list_models(
     filter: str | None = None,
     pretrained: bool = False,
-    repo: str | Path | None = None,
+    repo: str | Path | Sequence[str | Path] | None = None,
 ) -> list[str]:
     """Return the names of the models.
 
@@ -179,7 +180,7 @@ def list_models(
     """
     names = models.model_names()
     if pretrained:
-        published = {entry["name"] for entry in open_store(repo).index()["entries"]}
+        published = {entry["name"] for entry in open_store(repo).entries}
         names = [name for name in names if name in published]
     return fnmatch.filter(names, filter) if filter else list(names)
 
@@ -188,7 +189,7 @@ def model_info(
     name: str,
     weights: str | None = None,
     activation: str | None = None,
-    repo: str | Path | None = None,
+    repo: str | Path | Sequence[str | Path] | None = None,
 ) -> dict:
     """Return the index entry of published weights: what they are, how good and how made.
 
@@ -200,4 +201,4 @@ def model_info(
         As for `get_model`.
     """
     name = models.Config(name).name  # refuses an unknown one
-    return index_file.select(open_store(repo).index()["entries"], name, weights, activation)
+    return index_file.select(open_store(repo).entries, name, weights, activation)
