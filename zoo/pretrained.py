@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import fnmatch
 import logging
+import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Sequence
 
 import mxnet as mx
+import numpy as np
 
 from deeprect_gluon import models
 from deeprect_gluon.initializer import MSRA, rectifier_slopes
@@ -156,10 +159,31 @@ def load_weights(
                 f"{name} was published with shape {array.shape}; the net asked for has {shape}; "
                 "leave the net's arguments as published"
             )
-    for name, array in arrays.items():
-        parameters[name]._load_init(mx.nd.from_numpy(array.unpack()), ctx)
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as threads:
+        sources = {name: _Source(array, threads) for name, array in arrays.items()}
+        for name, source in sources.items():
+            parameters[name]._load_init(source, ctx)
     if new_head:
         net.output.initialize(MSRA(rectifier_slopes(net)), ctx=ctx)
+
+
+class _Source:
+    """What a Gluon parameter takes its first value from.
+
+    A parameter asks for a copy in each context. As an array is unpacked into fresh memory, the copy
+    can be that very memory, where an NDArray would be copied once more.
+    """
+
+    stype = "default"
+    dtype = np.float32
+
+    def __init__(self, packed: weights.Packed, threads: ThreadPoolExecutor):
+        self.shape = packed.shape
+        self._unpacked = threads.submit(packed.unpack)
+
+    def copyto(self, ctx: mx.Context) -> mx.nd.NDArray:
+        array = mx.nd.from_numpy(self._unpacked.result())
+        return array if ctx == array.context else array.copyto(ctx)
 
 
 def list_models(
