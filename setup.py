@@ -186,6 +186,8 @@ setup(
         "pooch",
         "safetensors>=0.4,<1",
         "jsonschema>=4.17",
+        "requests",
+        "fsspec",
     ],
     ext_modules=[
         Extension(

@@ -19,7 +19,7 @@ from .weights import FORMATS
 
 def _list(args: argparse.Namespace) -> None:
     names = list_models(args.filter, args.pretrained, args.repo)
-    entries = index_file.latest(open_store(args.repo).index()["entries"])
+    entries = index_file.latest(open_store(args.repo).entries)
     for name in names:
         print(name)
         for entry in entries:
@@ -52,6 +52,22 @@ def _publish(args: argparse.Namespace) -> None:
     )
 
 
+def _fetch(args: argparse.Namespace) -> None:
+    store = open_store(args.repo, args.root)
+    if args.name is None:
+        entries = index_file.latest(store.entries)
+    else:
+        entries = [index_file.select(store.entries, args.name, args.weights, args.activation)]
+    for entry in entries:
+        store.read(entry["weights"])
+        print(store.path(entry["weights"]))
+
+
+def _remove(args: argparse.Namespace) -> None:
+    for path in open_store(root=args.root).remove(args.name):
+        print(path)
+
+
 def _verify(args: argparse.Namespace) -> None:
     found = verify(open_store(args.repo), args.metrics)
     for label, problem in found.items():
@@ -72,8 +88,12 @@ def _parser() -> argparse.ArgumentParser:
     def command(name: str, run, help: str) -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=help, description=help)
         sub.set_defaults(run_command=run)
-        sub.add_argument("--repo", help="the store: a folder or a URL (default: DEEPRECT_ZOO_REPO, "
-                         "else the one that comes with the package)")  # fmt: skip
+        sub.add_argument(
+            "--repo",
+            action="append",
+            help="the store, a folder or a URL; give it again to name copies (default: "
+            "DEEPRECT_ZOO_REPO, else the store that comes with the package)",
+        )
         return sub
 
     sub = command("list", _list, "List the models and their published weights.")
@@ -85,6 +105,18 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("weights", nargs="?", help="DATASET or DATASET@VERSION")
     sub.add_argument("--activation", help="prelu (the default), prelu_shared or relu")
     sub.add_argument("--json", action="store_true", help="the index entry instead of the card")
+
+    sub = command(
+        "fetch", _fetch, "Bring weights into the cache, so that they can be used offline."
+    )
+    sub.add_argument("name", nargs="?", help="the model (default: all that are published)")
+    sub.add_argument("weights", nargs="?", help="DATASET or DATASET@VERSION")
+    sub.add_argument("--activation", help="prelu (the default), prelu_shared or relu")
+    sub.add_argument("--root", type=Path, help="the cache (default: $MXNET_HOME/models)")
+
+    sub = command("remove", _remove, "Remove a model's weights from the cache.")
+    sub.add_argument("name")
+    sub.add_argument("--root", type=Path, help="the cache (default: $MXNET_HOME/models)")
 
     sub = command("verify", _verify, "Check every file of a store.")
     sub.add_argument("--metrics", action="store_true", help="measure every net again")

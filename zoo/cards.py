@@ -104,9 +104,7 @@ def write_cards(store: Store, folder: Path) -> list[Path]:
         The cards.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    return [
-        _write_card(store, entry, folder) for entry in index_file.latest(store.index()["entries"])
-    ]
+    return [_write_card(store, entry, folder) for entry in index_file.latest(store.entries)]
 
 
 def _write_card(store: Store, entry: dict, folder: Path) -> Path:

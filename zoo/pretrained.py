@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import fnmatch
 import logging
+import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Sequence
 
 import mxnet as mx
+import numpy as np
 
 from deeprect_gluon import models
 from deeprect_gluon.initializer import MSRA, rectifier_slopes
@@ -27,7 +30,7 @@ def get_model(
     activation: str | None = None,
     ctx: mx.Context | Sequence[mx.Context] | None = None,
     root: str | Path | None = None,
-    repo: str | Path | None = None,
+    repo: str | Path | Sequence[str | Path] | None = None,
     **config,
 ) -> mx.gluon.HybridBlock:
     """Return a net by name.
@@ -47,8 +50,9 @@ def get_model(
         Where the trained weights go; by default the CPU.
     root : path, optional
         The cache; by default `$MXNET_HOME/models`.
-    repo : path or URL, optional
-        The store; by default `$DEEPRECT_ZOO_REPO`, else the one that comes with the package.
+    repo : path, URL or sequence of these, optional
+        The store, or copies of it in the order in which to try them; by default
+        `$DEEPRECT_ZOO_REPO`, else the store that comes with the package.
     config : dict
         Further arguments of `deeprect_gluon.models.get_model`. With trained weights they must leave
         the parameters' shapes as published.
@@ -75,9 +79,9 @@ def get_model(
         net.classes = names
         return net
 
-    store = open_store(repo)
+    store = open_store(repo, root)
     entry = index_file.select(
-        store.index()["entries"], name, None if pretrained is True else pretrained, activation
+        store.entries, name, None if pretrained is True else pretrained, activation
     )
     net = models.get_model(**{**entry["config"], **given})
     load_entry(net, store, entry, ctx or mx.cpu())
@@ -155,16 +159,37 @@ def load_weights(
                 f"{name} was published with shape {array.shape}; the net asked for has {shape}; "
                 "leave the net's arguments as published"
             )
-    for name, array in arrays.items():
-        parameters[name]._load_init(mx.nd.from_numpy(array.unpack()), ctx)
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as threads:
+        sources = {name: _Source(array, threads) for name, array in arrays.items()}
+        for name, source in sources.items():
+            parameters[name]._load_init(source, ctx)
     if new_head:
         net.output.initialize(MSRA(rectifier_slopes(net)), ctx=ctx)
+
+
+class _Source:
+    """What a Gluon parameter takes its first value from.
+
+    A parameter asks for a copy in each context. As an array is unpacked into fresh memory, the copy
+    can be that very memory, where an NDArray would be copied once more.
+    """
+
+    stype = "default"
+    dtype = np.float32
+
+    def __init__(self, packed: weights.Packed, threads: ThreadPoolExecutor):
+        self.shape = packed.shape
+        self._unpacked = threads.submit(packed.unpack)
+
+    def copyto(self, ctx: mx.Context) -> mx.nd.NDArray:
+        array = mx.nd.from_numpy(self._unpacked.result())
+        return array if ctx == array.context else array.copyto(ctx)
 
 
 def list_models(
     filter: str | None = None,
     pretrained: bool = False,
-    repo: str | Path | None = None,
+    repo: str | Path | Sequence[str | Path] | None = None,
 ) -> list[str]:
     """Return the names of the models.
 
@@ -179,7 +204,7 @@ def list_models(
     """
     names = models.model_names()
     if pretrained:
-        published = {entry["name"] for entry in open_store(repo).index()["entries"]}
+        published = {entry["name"] for entry in open_store(repo).entries}
         names = [name for name in names if name in published]
     return fnmatch.filter(names, filter) if filter else list(names)
 
@@ -188,7 +213,7 @@ def model_info(
     name: str,
     weights: str | None = None,
     activation: str | None = None,
-    repo: str | Path | None = None,
+    repo: str | Path | Sequence[str | Path] | None = None,
 ) -> dict:
     """Return the index entry of published weights: what they are, how good and how made.
 
@@ -200,4 +225,4 @@ def model_info(
         As for `get_model`.
     """
     name = models.Config(name).name  # refuses an unknown one
-    return index_file.select(open_store(repo).index()["entries"], name, weights, activation)
+    return index_file.select(open_store(repo).entries, name, weights, activation)

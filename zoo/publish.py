@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import hashlib
 import json
@@ -9,16 +10,15 @@ from pathlib import Path
 
 import mxnet as mx
 import numpy as np
-from filelock import FileLock
 
 from deeprect_gluon import models
-from deeprect_gluon.files import write_atomically
 
 from . import index as index_file
-from . import weights
+from . import signing, weights
 from .datasets import Dataset, get_dataset
+from .places import Bucket, Folder, UnavailableError, Web, open_place
 from .pretrained import load_weights
-from .store import FILES, INDEX, Store
+from .store import FILES, INDEX
 
 CONFIG, WEIGHTS, HISTORY = "config.json", "weights.params", "history.csv"
 
@@ -44,8 +44,9 @@ def publish(
         folder of the three.
     name, dataset : str, optional
         What the training must have been; they are read from its config.json.
-    to : path
-        Folder of the store; made if there is none.
+    to : path or URL
+        The store: a folder, or a bucket that fsspec can write to; made if there is none. Where
+        `$DEEPRECT_ZOO_SECRET_KEY` holds an ed25519 key, the index is signed with it.
     form : {"float16", "int8", "float32"}
         See `zoo.weights`.
     licence : str
@@ -61,8 +62,14 @@ def publish(
     FileNotFoundError
         If the folder lacks one of the files.
     ValueError
-        If a file is not what a training leaves, or was made for another name or dataset.
+        If a file is not what a training leaves, or was made for another name or dataset, or the
+        store can only be read, or is signed and no key is given.
+    OSError
+        If the store cannot be written.
     """
+    place, secret = open_place(to), signing.key_from_environment(signing.SECRET_KEY)
+    if isinstance(place, Web):
+        raise ValueError(f"{to} can only be read; publish into the folder or bucket behind it")
     run = Path(checkpoint)
     run = run.parent if run.name == WEIGHTS else run
     recipe = _read_recipe(run, name, dataset)
@@ -92,21 +99,20 @@ def publish(
         "licence": licence,
         "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
     }
-    to = Path(to)
-    (to / FILES).mkdir(parents=True, exist_ok=True)
-    with FileLock(to / f".{INDEX}.lock"):
-        store = Store(to)
-        index = store.index() if (to / INDEX).exists() else {"schema": 1, "entries": []}
+    with place.lock():
+        index = _published(place, secret)
         title = index_file.title(entry)
         versions = [e["version"] for e in index["entries"] if index_file.title(e) == title]
         entry["version"] = max(versions, default=0) + 1
         stem = f"{title}-v{entry['version']}"
-        entry["weights"] = {"format": form, **_add(store, stem, ".safetensors", content)}
-        entry["history"] = _add(store, stem, ".csv", (run / HISTORY).read_bytes())
+        entry["weights"] = {"format": form, **_add(place, f"{stem}-{{}}.safetensors", content)}
+        entry["history"] = _add(place, f"{stem}-{{}}.csv", (run / HISTORY).read_bytes())
         index["entries"].append(entry)
         new = index_file.dump(index)
-        index_file.parse(new, str(to / INDEX))
-        write_atomically(to / INDEX, lambda path: path.write_bytes(new))
+        index_file.parse(new, f"{place}/{INDEX}")
+        if secret is not None:
+            place.write(signing.signature_name(new), signing.sign(new, secret))
+        place.write(INDEX, new)
     return entry
 
 
@@ -151,13 +157,24 @@ def _measure(config: dict, content: bytes, dataset: Dataset) -> dict:
     }
 
 
-def _add(store: Store, stem: str, suffix: str, content: bytes) -> dict:
+def _published(place: Folder | Bucket, secret: bytes | None) -> dict:
+    """Return the index of a store as it is now; an empty one if there is none yet."""
+    try:
+        content = place.read(INDEX)
+    except UnavailableError as error:
+        if error.again:
+            raise
+        return {"schema": 1, "entries": []}
+    if secret is None:
+        with contextlib.suppress(UnavailableError):
+            place.read(signing.signature_name(content))
+            raise ValueError(f"{place} is signed; put its key into {signing.SECRET_KEY}")
+    return index_file.parse(content, f"{place}/{INDEX}")
+
+
+def _add(place: Folder | Bucket, name: str, content: bytes) -> dict:
     digest = hashlib.sha256(content).hexdigest()
-    file = {
-        # The digest in the name keeps the leftover of a publication cut short out of the way.
-        "file": f"{stem}-{digest[:8]}{suffix}",
-        "bytes": len(content),
-        "sha256": digest,
-    }
-    write_atomically(store.path(file), lambda path: path.write_bytes(content))
+    # The digest in the name keeps what a publication cut short has left out of the way.
+    file = {"file": name.format(digest[:8]), "bytes": len(content), "sha256": digest}
+    place.write(f"{FILES}/{file['file']}", content)
     return file

@@ -31,7 +31,7 @@ def verify(store: Store, metrics: bool = False) -> dict[str, str | None]:
         By "title@version": what is wrong, None if nothing.
     """
     found: dict = {}
-    for entry in store.index()["entries"]:
+    for entry in store.entries:
         label = f"{index_file.title(entry)}@{entry['version']}"
         try:
             _check_entry(store, entry, metrics)

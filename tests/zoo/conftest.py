@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from pathlib import Path
 from typing import Callable
@@ -12,6 +13,7 @@ from deeprect_gluon import models
 from deeprect_gluon.initializer import MSRA, rectifier_slopes
 from deeprect_gluon.train import History, Run, TrainConfig
 from deeprect_gluon.train.history import Row
+from zoo import datasets
 from zoo.publish import publish
 
 TINY = {
@@ -55,6 +57,15 @@ def published(run, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("store")
     publish(run, to=folder)
     return folder
+
+
+@pytest.fixture
+def few_images(monkeypatch) -> None:
+    """Measure on 200 images, where the figure itself does not matter."""
+    full = datasets._DATASETS["fashion_mnist"]
+    images, labels = full.test_set()
+    short = dataclasses.replace(full, test_set=lambda: (images[:200], labels[:200]))
+    monkeypatch.setitem(datasets._DATASETS, "fashion_mnist", short)
 
 
 @pytest.fixture

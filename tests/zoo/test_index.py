@@ -8,7 +8,7 @@ import json
 import pytest
 
 from zoo import index
-from zoo.store import DEFAULT, Store
+from zoo.store import DEFAULT, open_store
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,7 @@ def test_roundtrip(good):
 
 
 def test_the_package_ships_a_valid_index():
-    assert Store(DEFAULT).index()["schema"] == 1
+    assert open_store(DEFAULT).index["schema"] == 1
 
 
 @pytest.mark.parametrize(

@@ -5,14 +5,19 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import random
 
 import mxnet as mx
 import numpy as np
 import pytest
 
 import zoo
+from deeprect_gluon import models
 from deeprect_gluon.data import fashion_mnist
 from zoo.datasets import get_dataset
+from zoo.pretrained import load_weights
+from zoo.store import check, open_store
+from zoo.weights import decode
 
 NAME = "deeprect_small14"
 IMAGES = np.random.default_rng(0).integers(0, 256, (3, 28, 28, 1), np.uint8)
@@ -170,10 +175,60 @@ def test_a_damaged_file_is_refused_and_left_alone(store, damage):
 def test_a_missing_file_is_named(store):
     path = store / "weights" / zoo.model_info(NAME, repo=store)["weights"]["file"]
     path.unlink()
-    with pytest.raises(FileNotFoundError, match="named in the store's index, is missing"):
+    with pytest.raises(FileNotFoundError, match="named in the index, is missing in"):
         zoo.get_model(NAME, pretrained=True, repo=store)
 
 
 def test_a_folder_without_an_index(tmp_path):
-    with pytest.raises(FileNotFoundError, match="there is no store at"):
+    with pytest.raises(FileNotFoundError, match="no store can be read: there is no file"):
         zoo.list_models(pretrained=True, repo=tmp_path)
+
+
+def mutated(good: bytes, rng: random.Random) -> bytes:
+    """Flip a bit, change, insert, repeat, remove or move bytes, or cut the rest off."""
+    at, length = rng.randrange(1, len(good)), rng.randrange(1, 64)
+    before, after = good[:at], good[at:]
+    return rng.choice(
+        [
+            before + bytes([after[0] ^ 1 << rng.randrange(8)]) + after[1:],
+            before + bytes(b ^ rng.randrange(1, 256) for b in after[:length]) + after[length:],
+            before + bytes(rng.randrange(256) for _ in range(length)) + after,
+            before + after[:length] + after,
+            before + after[length:],
+            after + before,
+            before,
+        ]
+    )
+
+
+def test_ten_thousand_mutations_are_refused(published):
+    store = open_store(published)
+    file = zoo.model_info(NAME, repo=published)["weights"]
+    good = store.read(file)
+    rng = random.Random(0)
+    for _ in range(10_000):
+        with pytest.raises(ValueError, match="is not the published file"):
+            check(mutated(good, rng), file, published)
+
+
+def test_mutations_do_no_harm_even_where_the_digest_is_theirs(published):
+    """A stranger's file: refused with ValueError, or arrays of the net's own shapes."""
+    good = open_store(published).read(zoo.model_info(NAME, repo=published)["weights"])
+    shapes = {name: packed.shape for name, packed in decode(good).items()}
+    header = 8 + int.from_bytes(good[:8], "little")
+    config = zoo.model_info(NAME, repo=published)["config"]
+    rng = random.Random(1)
+    refused = 0
+    for _ in range(1_000):
+        content = bytearray(good)
+        for _ in range(rng.randrange(1, 4)):
+            content[rng.randrange(header)] = rng.randrange(256)
+        net = models.get_model(**config)
+        try:
+            load_weights(net, bytes(content), mx.cpu())
+        except ValueError:
+            refused += 1
+            continue
+        found = net._collect_params_with_prefix()
+        assert {name: p.data().shape for name, p in found.items()} == shapes
+    assert refused > 600

@@ -17,7 +17,7 @@ from deeprect_gluon.data import fashion_mnist
 from zoo.__main__ import main
 from zoo.datasets import get_dataset
 from zoo.publish import publish
-from zoo.store import Store
+from zoo.store import open_store
 from zoo.verify import verify
 
 NAME = "deeprect_small14"
@@ -35,7 +35,7 @@ def files(store) -> set:
 
 
 def test_the_entry(run, published):
-    (entry,) = Store(published).index()["entries"]
+    (entry,) = open_store(published).entries
     recipe = json.loads((run / "config.json").read_text())
     assert (entry["name"], entry["dataset"], entry["version"]) == (NAME, "fashion_mnist", 1)
     assert entry["config"] == recipe.pop("model")
@@ -50,7 +50,7 @@ def test_the_entry(run, published):
 
 
 def test_multiply_adds_are_those_of_the_layers(published):
-    (entry,) = Store(published).index()["entries"]
+    (entry,) = open_store(published).entries
     net = zoo.get_model(NAME, True, repo=published)
     x = net.preprocess(np.zeros((1, 28, 28, 1), np.uint8))
     expected = 13 * 50 * 16 + 16 * 12 + 12 * 10  # the fully-connected layers
@@ -69,11 +69,11 @@ def test_the_measure_sees_what_training_saw():
     )
 
 
-def test_publishing_again_makes_a_version_and_changes_nothing(run, store):
+def test_publishing_again_makes_a_version_and_changes_nothing(run, store, few_images):
     before = {name: (store / "weights" / name).read_bytes() for name in files(store)}
-    (first,) = Store(store).index()["entries"]
+    (first,) = open_store(store).entries
     second = publish(run / "weights.params", NAME, "fashion_mnist", to=store, form="int8")
-    assert Store(store).index()["entries"] == [first, second]
+    assert open_store(store).entries == [first, second]
     assert second["version"] == 2
     assert second["weights"]["format"] == "int8"
     assert second["weights"]["bytes"] < first["weights"]["bytes"]
@@ -83,7 +83,7 @@ def test_publishing_again_makes_a_version_and_changes_nothing(run, store):
     assert zoo.model_info(NAME, "fashion_mnist@1", repo=store) == first
 
 
-def test_other_activations_are_other_nets(make_run, store, tmp_path):
+def test_other_activations_are_other_nets(make_run, store, tmp_path, few_images):
     entry = publish(make_run(tmp_path / "relu", activation="relu"), to=store)
     assert entry["version"] == 1
     net = zoo.get_model(NAME, pretrained=True, activation="relu", repo=store)
@@ -122,7 +122,7 @@ def test_a_truncated_parameter_file_is_refused(broken_run, tmp_path):
         publish(broken_run, to=tmp_path / "new")
 
 
-def test_another_name_or_dataset_is_refused(run, tmp_path):
+def test_another_name_or_dataset_is_refused(run, tmp_path, few_images):
     with pytest.raises(ValueError, match="a training of name 'deeprect_small14', not 'vgg19'"):
         publish(run, to=tmp_path, name="vgg19")
     with pytest.raises(ValueError, match="a training of dataset 'fashion_mnist', not 'imagenet'"):
@@ -130,11 +130,11 @@ def test_another_name_or_dataset_is_refused(run, tmp_path):
 
 
 def test_verify(store):
-    assert verify(Store(store), metrics=True) == {f"{TITLE}@1": None}
-    (entry,) = Store(store).index()["entries"]
+    assert verify(open_store(store), metrics=True) == {f"{TITLE}@1": None}
+    (entry,) = open_store(store).entries
     path = store / "weights" / entry["history"]["file"]
     path.write_bytes(path.read_bytes() + b"\n")
-    (problem,) = verify(Store(store)).values()
+    (problem,) = verify(open_store(store)).values()
     assert "is not the published file" in problem
 
 
@@ -143,49 +143,51 @@ def test_verify_notices_a_false_figure(store):
     index = json.loads(path.read_text())
     index["entries"][0]["metrics"]["top1_error"] -= 0.01
     path.write_text(json.dumps(index))
-    assert verify(Store(store)) == {f"{TITLE}@1": None}
-    (problem,) = verify(Store(store), metrics=True).values()
+    assert verify(open_store(store)) == {f"{TITLE}@1": None}
+    (problem,) = verify(open_store(store), metrics=True).values()
     assert "published as" in problem
 
 
+# Publishes, and is killed before (b) or after (a) the nth file is moved to its place: the first are
+# the weights, then the history, then the index.
 KILLED = """
-import sys, os, signal
+import os, signal, sys
 from pathlib import Path
-import zoo.publish, zoo.store, deeprect_gluon.files
+from zoo.publish import publish
 
-moment, run, store = sys.argv[1:]
-replace = os.replace
-def die(*_):
-    os.kill(os.getpid(), signal.SIGKILL)
-def replaced(source, target):
-    # The first file is the weights, the second the history, the third the index.
-    replaced.count += 1
-    if replaced.count == int(moment[1:]):
-        if moment[0] == "a":
-            replace(source, target)
-        die()
-    replace(source, target)
-replaced.count = 0
-os.replace = replaced
-zoo.publish.publish(run, to=store)
+run, store, moment = sys.argv[1:]
+moves = 0
+move = os.replace
+
+def replace(source, target):
+    global moves
+    moves += 1
+    if moment == f"b{moves}":
+        os.kill(os.getpid(), signal.SIGKILL)
+    move(source, target)
+    if moment == f"a{moves}":
+        os.kill(os.getpid(), signal.SIGKILL)
+
+os.replace = replace
+publish(run, to=store)
 """
 
 
 @pytest.mark.parametrize("moment", ["b2", "b3", "a3"])
-def test_killed_while_publishing(run, store, moment):
-    before = Store(store).index()
-    result = subprocess.run([sys.executable, "-c", KILLED, moment, str(run), str(store)])
+def test_killed_while_publishing(run, store, few_images, moment):
+    before = open_store(store).entries
+    result = subprocess.run([sys.executable, "-c", KILLED, str(run), str(store), moment])
     assert result.returncode == -signal.SIGKILL
-    versions = [entry["version"] for entry in Store(store).index()["entries"]]
+    versions = [entry["version"] for entry in open_store(store).entries]
     assert versions == ([1, 2] if moment == "a3" else [1])
-    assert Store(store).index()["entries"][:1] == before["entries"]
-    assert not any(verify(Store(store)).values())
+    assert open_store(store).entries[:1] == before
+    assert not any(verify(open_store(store)).values())
     publish(run, to=store)
-    assert [e["version"] for e in Store(store).index()["entries"]] == [*versions, len(versions) + 1]
-    assert not any(verify(Store(store)).values())
+    assert [e["version"] for e in open_store(store).entries] == [*versions, len(versions) + 1]
+    assert not any(verify(open_store(store)).values())
 
 
-def test_command_line(run, tmp_path, capsys):
+def test_command_line(run, tmp_path, capsys, few_images):
     store = str(tmp_path / "store")
     main(["publish", str(run), "--name", NAME, "--dataset", "fashion_mnist", "--to", store])
     assert f"published {TITLE}@1: top-1 error" in capsys.readouterr().out
@@ -215,8 +217,8 @@ def test_errors_on_the_command_line_are_one_sentence(tmp_path):
 def test_cards(store, tmp_path):
     from zoo.cards import write_cards
 
-    (path,) = write_cards(Store(store), tmp_path / "cards")
-    (entry,) = Store(store).index()["entries"]
+    (path,) = write_cards(open_store(store), tmp_path / "cards")
+    (entry,) = open_store(store).entries
     text = path.read_text()
     assert path.name == f"{TITLE}.md"
     assert f"| top-1 error | {100 * entry['metrics']['top1_error']:.2f} % of 10,000" in text
