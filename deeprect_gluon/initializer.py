@@ -4,40 +4,38 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
-import os
-from concurrent.futures import ThreadPoolExecutor
+import struct
 from typing import Mapping
 
 import mxnet as mx
 import numpy as np
 
-# Values drawn from one generator. Part of the definition of the values: not to be changed.
-CHUNK = 1 << 18
+from . import library
+
+_library = ctypes.CDLL(str(library.PATH))
+_library.deeprect_normal.argtypes = [
+    np.ctypeslib.ndpointer(np.float32, flags="C_CONTIGUOUS"),
+    ctypes.c_int64,
+    ctypes.c_float,
+    ctypes.c_uint32 * 4,
+]
+_library.deeprect_normal.restype = None
 
 
-def _draw(out: np.ndarray, std: float, seed: int, name: str) -> None:
-    """Fill a flat float32 array with normal values that depend on (seed, name, its size) only."""
+def _fill_normal(out: np.ndarray, std: float, seed: int, name: str) -> None:
+    """Fill a float32 array with normal values; value i depends on (seed, name, i) only."""
     # hash() differs from process to process; SHA-256 does not.
-    key = np.frombuffer(hashlib.sha256(name.encode()).digest(), dtype="<u4")
-
-    def fill(start: int) -> None:
-        entropy = [seed, start // CHUNK, *key.tolist()]
-        chunk = out[start : start + CHUNK]
-        generator = np.random.Generator(np.random.SFC64(np.random.SeedSequence(entropy)))
-        generator.standard_normal(dtype=np.float32, out=chunk)
-        chunk *= np.float32(std)
-
-    # NumPy releases the interpreter's lock while it draws.
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as threads:
-        list(threads.map(fill, range(0, out.size, CHUNK)))
+    digest = hashlib.sha256(f"{seed} {name}".encode()).digest()
+    key = (ctypes.c_uint32 * 4)(*struct.unpack("<4I", digest[:16]))
+    _library.deeprect_normal(out, out.size, std, key)
 
 
 def _shared_memory(arr: mx.nd.NDArray) -> np.ndarray:
-    """Return the values of a float32 CPU array as a flat NumPy array in the same memory."""
+    """Return the values of a float32 CPU array as a NumPy array in the same memory."""
     arr.wait_to_read()
     pointer = ctypes.POINTER(ctypes.c_float)()
     mx.base.check_call(mx.base._LIB.MXNDArrayGetData(arr.handle, ctypes.byref(pointer)))
-    return np.ctypeslib.as_array(pointer, shape=(arr.size,))
+    return np.ctypeslib.as_array(pointer, shape=arr.shape)
 
 
 @mx.init.register
@@ -103,11 +101,12 @@ class MSRA(mx.init.Initializer):
     def _init_weight(self, name, arr):
         std = self.std(str(name), arr.shape)
         if arr.context.device_type == "cpu" and arr.dtype == np.float32:
-            _draw(_shared_memory(arr), std, self.seed, str(name))
+            # In place: a copy of a large network's weights takes longer than drawing them.
+            _fill_normal(_shared_memory(arr), std, self.seed, str(name))
             return
-        values = np.empty(arr.size, np.float32)
-        _draw(values, std, self.seed, str(name))
-        arr[:] = values.reshape(arr.shape)
+        values = np.empty(arr.shape, np.float32)
+        _fill_normal(values, std, self.seed, str(name))
+        arr[:] = values
 
 
 def _initial_slope(alpha: mx.gluon.Parameter) -> float:
