@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Sequence
+
 import mxnet as mx
 
 from .operators import prelu
@@ -51,3 +53,54 @@ class PReLU(mx.gluon.HybridBlock):
 
     def __repr__(self):
         return f"PReLU({self.alpha.shape[0] or 'deferred'}, axis={self._axis})"
+
+
+class SpatialPyramidPooling(mx.gluon.HybridBlock):
+    """Max pooling over a pyramid of grids, concatenated to one vector (He et al. 2014, SPP-net).
+
+    Level n divides an a x a map into n x n windows: the stride is floor(a / n) and the window
+    a - (n - 1) * stride. The windows cover the whole map; where n divides a they are disjoint.
+    They are fixed when the block is made, so that it exports as plain pooling nodes.
+
+    Parameters
+    ----------
+    pyramid : sequence of int
+        The levels, in the order of the output.
+    map_size : int
+        Height and width a of the input map; at least the largest level.
+
+    Notes
+    -----
+    Input (N, C, a, a); output (N, C * sum(n * n for n in pyramid)), level after level, each in
+    the order channel, row, column.
+
+    Raises
+    ------
+    ValueError
+        If a level is smaller than 1 or larger than the map.
+    """
+
+    def __init__(self, pyramid: Sequence[int], map_size: int, **kwargs):
+        super().__init__(**kwargs)
+        if not pyramid or not all(1 <= n <= map_size for n in pyramid):
+            raise ValueError(
+                f"a pyramid {tuple(pyramid)} cannot pool a {map_size}x{map_size} map; "
+                f"every level must lie between 1 and {map_size}"
+            )
+        self.pyramid = tuple(pyramid)
+        self.map_size = map_size
+
+    def windows(self) -> list[tuple[int, int, int]]:
+        """Return (level, window, stride) of each level."""
+        strides = [self.map_size // n for n in self.pyramid]
+        return [(n, self.map_size - (n - 1) * s, s) for n, s in zip(self.pyramid, strides)]
+
+    def hybrid_forward(self, F, x):
+        levels = [
+            F.flatten(F.Pooling(x, kernel=(w, w), stride=(s, s), pool_type="max"))
+            for _, w, s in self.windows()
+        ]
+        return F.concat(*levels, dim=1)
+
+    def __repr__(self):
+        return f"SpatialPyramidPooling({self.pyramid}, map_size={self.map_size})"
