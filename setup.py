@@ -86,7 +86,9 @@ class BuildLibrary(build_ext):
         objects = compile_sources([str(mxnet / "src/lib_api.cc")], "mxnet", "-w")
         objects += compile_sources(SOURCES, "common")
         for name, extra in INSTRUCTION_SETS.items():
-            objects += compile_sources([KERNELS], name, f"-DDEEPRECT_ISA={name}", *KERNEL_FLAGS, *extra)
+            objects += compile_sources(
+                [KERNELS], name, f"-DDEEPRECT_ISA={name}", *KERNEL_FLAGS, *extra
+            )
         target = Path(self.get_ext_fullpath(ext.name))
         target.parent.mkdir(parents=True, exist_ok=True)
         self.compiler.link_shared_object(objects, str(target), extra_postargs=["-shared", *flags])

@@ -8,11 +8,34 @@ whose gradient really accumulates.
 
 from __future__ import annotations
 
-from typing import TypeVar
+import contextlib
+import threading
+from typing import Iterator, TypeVar
 
 import mxnet as mx
 
 Tensor = TypeVar("Tensor", mx.nd.NDArray, mx.sym.Symbol)
+
+
+_local = threading.local()
+
+
+@contextlib.contextmanager
+def portable_operators() -> Iterator[None]:
+    """Within this context symbols are built of MXNet's own operators, for use without ours."""
+    _local.portable = True
+    try:
+        yield
+    finally:
+        _local.portable = False
+
+
+def _builtin_prelu(data: mx.sym.Symbol, alpha: mx.sym.Symbol, axis: int) -> mx.sym.Symbol:
+    # LeakyReLU knows only channels on axis 1.
+    swap = axis != 1
+    x = mx.sym.swapaxes(data, dim1=1, dim2=axis) if swap else data
+    y = mx.sym.LeakyReLU(x, gamma=alpha, act_type="prelu")
+    return mx.sym.swapaxes(y, dim1=1, dim2=axis) if swap else y
 
 
 def _with_req(x: Tensor) -> Tensor:
@@ -46,4 +69,6 @@ def prelu(data: Tensor, alpha: Tensor, axis: int = 1) -> Tensor:
         If shapes, types or axis do not fit; the message names them.
     """
     F = mx.sym if isinstance(data, mx.sym.Symbol) else mx.nd
+    if F is mx.sym and getattr(_local, "portable", False):
+        return _builtin_prelu(data, alpha, axis)
     return F.deeprect_prelu(_with_req(data), _with_req(alpha), axis=axis)
