@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from mxnet.gluon import nn
 from scipy import stats
 
-from deeprect_gluon.initializer import MSRA, rectifier_slopes
+from deeprect_gluon.initializer import MSRA, paper_initializer, rectifier_slopes
 from deeprect_gluon.models import get_model
 from deeprect_gluon.nn import PReLU
 
@@ -225,3 +225,40 @@ def test_a_net_without_rectifiers_is_linear():
 def test_an_activation_that_is_no_rectifier_is_named():
     with pytest.raises(ValueError, match="tanh.*rectifiers only"):
         rectifier_slopes(nn.Dense(3, activation="tanh"))
+
+
+@pytest.mark.parametrize("fan", ["in", "out"])
+@pytest.mark.parametrize("slope", [0.0, 0.25])
+def test_distribution_is_that_of_mxnet_s_own_initialiser(fan, slope):
+    shape = (96, 64, 3, 3)
+    mx.random.seed(11)
+    theirs = weight(mx.init.MSRAPrelu(factor_type=fan, slope=slope), shape=shape).ravel()
+    ours = weight(MSRA(slope, fan, seed=11), shape=shape).ravel()
+    assert stats.ks_2samp(ours, theirs).pvalue > 1e-3
+    assert ours.std() == pytest.approx(theirs.std(), rel=0.01)
+
+
+@pytest.mark.parametrize("fan", ["in", "out"])
+@pytest.mark.parametrize("slope", [0.0, 0.25])
+def test_distribution_is_that_of_pytorch_s_formula(fan, slope):
+    """kaiming_normal_: std = gain / sqrt(fan), gain = sqrt(2 / (1 + negative_slope^2))."""
+    shape = (128, 256)
+    std = np.sqrt(2 / (1 + slope**2)) / np.sqrt(shape[1] if fan == "in" else shape[0])
+    values = weight(MSRA(slope, fan, seed=1), shape=shape).ravel()
+    assert stats.kstest(values, "norm", args=(0, std)).pvalue > 1e-3
+    assert stats.kurtosis(values) == pytest.approx(0, abs=0.1)
+
+
+def test_settings_of_the_paper():
+    net = get_model("deeprect_a", width=0.1, hidden=(60, 50), classes=40)
+    init = paper_initializer(net, seed=3)
+    net.initialize(init)
+    values = {name: p.data().asnumpy() for name, p in net.collect_params(".*weight").items()}
+    for name, value in values.items():
+        if "conv" in name:
+            filters = value.shape[0] * value.shape[2] ** 2
+            expected = np.sqrt(2 / (1.0625 * filters))
+        else:
+            expected = 0.001 if "fc3" in name else 0.01
+        assert init.std(name, value.shape) == pytest.approx(expected)
+        assert value.std() == pytest.approx(expected, rel=5 / np.sqrt(value.size))

@@ -10,7 +10,7 @@ from typing import Mapping
 import mxnet as mx
 import numpy as np
 
-from . import library
+from .. import library
 
 _library = ctypes.CDLL(str(library.PATH))
 _library.deeprect_normal.argtypes = [
@@ -40,7 +40,7 @@ def _shared_memory(arr: mx.nd.NDArray) -> np.ndarray:
 
 @mx.init.register
 class MSRA(mx.init.Initializer):
-    """Gaussian weights whose variance keeps that of the signals (He et al. 2015, section 2.2).
+    """Gaussian weights that keep the variance of the signals (He et al. 2015, section 2.2).
 
     The standard deviation is sqrt(2 / ((1 + a^2) n)) (Eqn 15; Eqns 10 and 14 for a = 0), with a
     the slope of the rectifier and n = k^2 c, the fan-in, which keeps the variance of the
@@ -60,6 +60,8 @@ class MSRA(mx.init.Initializer):
         n.
     seed : int
         At least 0.
+    stds : mapping of str to float, optional
+        Standard deviations given by hand, by the name of the parameter.
 
     Raises
     ------
@@ -73,18 +75,24 @@ class MSRA(mx.init.Initializer):
     """
 
     def __init__(
-        self, slope: float | Mapping[str, float] = 0.0, fan: str = "in", seed: int = 0
-    ) -> None:
+        self,
+        slope: float | Mapping[str, float] = 0.0,
+        fan: str = "in",
+        seed: int = 0,
+        stds: Mapping[str, float] | None = None,
+    ):
         if fan not in ("in", "out"):
             raise ValueError(f"fan must be 'in' or 'out', got {fan!r}")
         if isinstance(seed, bool) or int(seed) != seed or seed < 0:
             raise ValueError(f"seed must be a whole number of at least 0, got {seed!r}")
         slope = dict(slope) if isinstance(slope, Mapping) else float(slope)
-        super().__init__(slope=slope, fan=fan, seed=int(seed))
-        self.slope, self.fan, self.seed = slope, fan, int(seed)
+        super().__init__(slope=slope, fan=fan, seed=int(seed), stds=dict(stds or {}))
+        self.slope, self.fan, self.seed, self.stds = slope, fan, int(seed), dict(stds or {})
 
     def std(self, name: str, shape: tuple[int, ...]) -> float:
         """Return the standard deviation for a weight of shape (out, in, kernel...)."""
+        if name in self.stds:
+            return self.stds[name]
         if len(shape) < 2:
             raise ValueError(
                 f"MSRA needs a weight with output and input axes, but {name!r} has shape {shape}; "
@@ -107,72 +115,3 @@ class MSRA(mx.init.Initializer):
         values = np.empty(arr.shape, np.float32)
         _fill_normal(values, std, self.seed, str(name))
         arr[:] = values
-
-
-def _initial_slope(alpha: mx.gluon.Parameter) -> float:
-    probe = mx.nd.empty((1,))
-    mx.init.Zero()(mx.init.InitDesc(alpha.name, {"__init__": alpha.init}), probe)
-    return float(probe.asscalar())
-
-
-def _weights_and_rectifiers(block: mx.gluon.Block):
-    """Yield, in the order of the blocks, ("weight", name) and ("slope", value)."""
-    own = block._reg_params
-    if isinstance(block, mx.gluon.nn.Activation):
-        if block._act_type != "relu":
-            raise ValueError(
-                f"{block.name} is a {block._act_type}; the slopes of MSRA are for rectifiers only"
-            )
-        yield "slope", 0.0
-    elif isinstance(block, mx.gluon.nn.LeakyReLU):
-        yield "slope", block._alpha
-    if "weight" in own:
-        yield "weight", own["weight"].name
-    if "alpha" in own:
-        yield "slope", _initial_slope(own["alpha"])
-    for child in block._children.values():
-        yield from _weights_and_rectifiers(child)
-
-
-def rectifier_slopes(net: mx.gluon.Block) -> dict[str, float]:
-    """Return the initial slope of the rectifier that belongs to each weight of a network.
-
-    Parameters
-    ----------
-    net : Block
-        Its layers are taken in the order of its children: that of a sequential network.
-
-    Returns
-    -------
-    dict of str to float
-        By the name of the weight: 0 for a ReLU, the slope of a leaky one, the initial slope of a
-        PReLU; 1, the linear case of Eqn 15, for a layer that another follows without a rectifier.
-
-    Raises
-    ------
-    ValueError
-        If an activation is not a rectifier.
-
-    Notes
-    -----
-    The factor (1 + a^2) / 2 of Eqn 14, the backward condition, stands for the rectifier after the
-    layer; that of Eqn 10, the forward condition, for the one before it. With the same kind of
-    rectifier everywhere these are equal, save for the last layer, which none follows: it takes the
-    slope of the rectifier before it.
-    """
-    slopes: dict[str, float] = {}
-    waiting = None  # the weight whose rectifier has not come yet
-    last = 1.0
-    for kind, value in _weights_and_rectifiers(net):
-        if kind == "slope":
-            last = value
-            if waiting:
-                slopes[waiting] = value
-            waiting = None
-        else:
-            if waiting:
-                slopes[waiting] = 1.0
-            waiting = value
-    if waiting:
-        slopes[waiting] = last
-    return slopes
