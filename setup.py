@@ -108,6 +108,7 @@ setup(
         "tqdm",
         "filelock",
         "pooch",
+        "pillow",
     ],
     ext_modules=[
         Extension(
