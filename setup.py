@@ -109,6 +109,8 @@ setup(
         "filelock",
         "pooch",
         "pillow",
+        "safetensors>=0.4,<1",
+        "jsonschema>=4.17",
     ],
     ext_modules=[
         Extension(
