@@ -35,7 +35,7 @@ def main(arguments: list[str] | None = None) -> None:
     table = summary(net)
     print(table)
     published = ARCHITECTURES[net.config["name"]].multiply_adds
-    if published and net.config == get_model(net.config["name"], config["activation"]).config:
+    if published and net.config == get_model(net.config["name"], net.config["activation"]).config:
         ratio = table.multiply_adds / published - 1
         print(
             f"\nmultiply-adds: {table.multiply_adds:.3e}; the paper's Table 3: {published:.2e} "
