@@ -1,10 +1,12 @@
 // Sums that do not lose what they are asked to keep. A float's products are exact in double, and a
 // plain double accumulator keeps 29 bits to spare; doubles get Knuth's two-sum, which carries the
-// rounding error of every addition along. V is a double or a vector of doubles.
+// rounding error of every addition along. V is a number or a vector.
 #ifndef DEEPRECT_COMPENSATED_SUM_H_
 #define DEEPRECT_COMPENSATED_SUM_H_
 
 #include <cmath>
+
+#include "prelu_math.h"
 
 namespace deeprect {
 
@@ -18,7 +20,7 @@ template <typename V>
 struct CompensatedSum {
   V sum{};
   V error{};
-  void add(V term) {
+  DEEPRECT_HD void add(V term) {
     const V total = sum + term;
     const V part = total - sum;
     error += (sum - (total - part)) + (term - part);
@@ -28,7 +30,8 @@ struct CompensatedSum {
 
 inline double value(const PlainSum<double>& s) { return s.sum; }
 // Once the sum is infinite or NaN its error term means nothing.
-inline double value(const CompensatedSum<double>& s) {
+template <typename T>
+DEEPRECT_HD T value(const CompensatedSum<T>& s) {
   return std::isfinite(s.sum) ? s.sum + s.error : s.sum;
 }
 
