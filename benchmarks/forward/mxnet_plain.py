@@ -12,9 +12,9 @@ with open(sys.argv[1]) as file:
 data = mx.sym.var("data")
 net = mx.gluon.SymbolBlock(mx.sym.load_json(specification["symbol"]), data)
 net.collect_params().setattr("grad_req", "null")
-for parameter in net.collect_params(".*alpha").values():
-    parameter.init = mx.init.Constant(0.25)
-net.initialize(mx.init.Xavier())
+initializers = {"weight": mx.init.Xavier(), "bias": mx.init.Zero(), "alpha": mx.init.Constant(0.25)}
+for kind, initializer in initializers.items():
+    net.collect_params(f".*{kind}").initialize(initializer)
 net.hybridize(static_alloc=True, static_shape=True)
 x = mx.nd.random.normal(shape=specification["shape"])
 net(x).wait_to_read()  # gives the parameters their shapes
