@@ -25,10 +25,13 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 ROOT = Path(__file__).parent
-FLAGS = ["-std=c++17", "-O3", "-fopenmp", "-fPIC", "-ffp-contract=off", "-Wall", "-Wextra"]
+FLAGS = [
+    *("-std=c++17", "-O3", "-fopenmp", "-fPIC", "-Wall", "-Wextra"),
+    *("-ffp-contract=off", "-fno-math-errno"),
+]
 # Vectors wider than the instruction set's registers never cross a function that is not inlined.
 KERNEL_FLAGS = ["-Wno-psabi", "-Wno-ignored-attributes"]
-SOURCES = ["src/register.cc", "src/prelu_cpu.cc"]
+SOURCES = ["src/register.cc", "src/prelu_cpu.cc", "src/normal.cc"]
 # The kernels are compiled once for each of these; the library chooses at run time.
 KERNELS = "src/prelu_kernels.cc"
 INSTRUCTION_SETS = {"baseline": []}
@@ -184,6 +187,7 @@ setup(
         "tqdm",
         "filelock",
         "pooch",
+        "pillow",
         "safetensors>=0.4,<1",
         "jsonschema>=4.17",
         "requests",
