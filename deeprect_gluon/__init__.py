@@ -3,10 +3,9 @@
 from . import library
 from .version import __version__
 
-library.prepare_environment()
 library.load()
 
 from . import nn  # noqa: E402
 from .operators import prelu  # noqa: E402
 
-__all__ = ["__version__", "nn", "prelu"]
+__all__ = ["__version__", "library", "nn", "prelu"]

@@ -1,18 +1,21 @@
-"""Loads the operator library into MXNet, once for each process."""
+"""Loads the operator library into MXNet, once for each process, and holds its settings."""
 
 from __future__ import annotations
 
 import ctypes
 import os
+import sys
 from pathlib import Path
 
 from .version import __version__
 
 PATH = Path(__file__).with_name("libdeeprect.so")
 
+_library: ctypes.CDLL | None = None
 
-def _physical_cores() -> int:
-    """Cores this process may run on, hyper-threads counted once."""
+
+def physical_cores() -> int:
+    """Return the number of cores this process may run on, hyper-threads counted once."""
     allowed = os.sched_getaffinity(0)
     siblings = set()
     for cpu in allowed:
@@ -21,28 +24,29 @@ def _physical_cores() -> int:
     return len(siblings)
 
 
-def prepare_environment() -> None:
-    """Set what MXNet reads from the environment; to be called before MXNet is imported.
+def load() -> None:
+    """Prepare MXNet's environment and register the operators with MXNet.
 
     MXNet takes half of the logical processors for its OpenMP threads, which on a machine without
-    hyper-threading is half of the cores; `OMP_NUM_THREADS`, where the user has set it, stays.
+    hyper-threading is half of the cores: unless the user has set `OMP_NUM_THREADS`, it is set to
+    the number of cores. MXNet reads it while it is imported; where that has happened already, the
+    threads of its engine are set right by our operators (see `set_threads`).
 
     MXNet sums the gradients of a tensor with eight or more consumers by asking each consumer's
-    backward to add to its output, a request that it never hands to an external operator; with the
-    cap raised it sums by its own operator.
-    """
-    os.environ.setdefault("OMP_NUM_THREADS", str(_physical_cores()))
-    os.environ["MXNET_EXEC_INPLACE_GRAD_SUM_CAP"] = "100000000"
-
-
-def load() -> ctypes.CDLL:
-    """Register the operators with MXNet and return the library.
+    backward to add to its output, a request that it never hands to an external operator; with
+    `MXNET_EXEC_INPLACE_GRAD_SUM_CAP` raised it sums by its own operator.
 
     Raises
     ------
     ImportError
-        If the library was not built, or was built from another version of this package.
+        If the library was not built, was built from another version of this package, or if
+        `DEEPRECT_ISA` names an instruction set that this processor or build lacks.
     """
+    global _library
+    threads_are_ours = "OMP_NUM_THREADS" not in os.environ
+    mxnet_was_first = "mxnet" in sys.modules
+    os.environ.setdefault("OMP_NUM_THREADS", str(physical_cores()))
+    os.environ["MXNET_EXEC_INPLACE_GRAD_SUM_CAP"] = "100000000"
     import mxnet as mx
 
     if not PATH.exists():
@@ -50,15 +54,48 @@ def load() -> ctypes.CDLL:
             f"the operator library {PATH} is missing; build it with 'pip install .' in the "
             "project's folder, or with 'python setup.py build_ext --inplace'"
         )
-    library = ctypes.CDLL(str(PATH))
-    library.deeprect_version.restype = ctypes.c_char_p
-    library.deeprect_cpu_isa.restype = ctypes.c_char_p
-    built = library.deeprect_version().decode()
+    _library = ctypes.CDLL(str(PATH))
+    _library.deeprect_version.restype = ctypes.c_char_p
+    _library.deeprect_cpu_isa.restype = ctypes.c_char_p
+    built = _library.deeprect_version().decode()
     if built != __version__:
         raise ImportError(
             f"the operator library {PATH} is of version {built}, the package of {__version__}; "
             "build it again with 'pip install .'"
         )
+    if _library.deeprect_cpu_isa() is None:
+        raise ImportError(
+            f"DEEPRECT_ISA={os.environ['DEEPRECT_ISA']}: this processor or build has no such "
+            "instruction set; unset it, or set baseline, avx2 or avx512"
+        )
     # An operator can be registered only once in a process, and this module is imported only once.
     mx.library.load(str(PATH), verbose=False)
-    return library
+    if mxnet_was_first and threads_are_ours:
+        set_threads(physical_cores())
+        mx.nd.deeprect_prelu(mx.nd.ones((1, 1)), mx.nd.ones((1,))).wait_to_read()
+
+
+def isa() -> str:
+    """Return the instruction set of the CPU kernels: baseline, avx2 or avx512.
+
+    It is the widest the processor has, or the one that the environment's `DEEPRECT_ISA` named when
+    the package was imported. Results do not depend on it.
+    """
+    return _library.deeprect_cpu_isa().decode()
+
+
+def set_threads(count: int) -> None:
+    """Set the number of OpenMP threads of MXNet's engine, from the next call of an operator on.
+
+    The number holds for the operators of this package and for those of MXNet that run in the same
+    engine thread after it; results of ours do not depend on it. MXNet's own element-wise operators
+    stay below the limit that MXNet set for them while it was imported.
+
+    Parameters
+    ----------
+    count : int
+        At least 1.
+    """
+    if count < 1:
+        raise ValueError(f"count={count}: an operator needs at least one thread")
+    _library.deeprect_set_threads(count)

@@ -42,8 +42,23 @@ def prelu(data: Tensor, alpha: Tensor, axis: int = 1) -> Tensor:
 
     Raises
     ------
+    TypeError
+        If data and alpha are not both NDArrays or both Symbols.
     MXNetError
         If shapes, types or axis do not fit; the message names them.
+
+    Notes
+    -----
+    MXNet fails on an unknown number of axes before it calls an external operator, with an
+    MXNetError or a crash. So a Symbol's data must have a shape when shapes are inferred; and where
+    alpha is a variable without one, deferred as (0,) or known, data of one axis crash too: Gluon's
+    parameters always have it, in symbolic code write `mx.sym.Variable("alpha", shape=(0,))`.
     """
-    F = mx.sym if isinstance(data, mx.sym.Symbol) else mx.nd
-    return F.deeprect_prelu(_with_req(data), _with_req(alpha), axis=axis)
+    if isinstance(data, mx.sym.Symbol) and isinstance(alpha, mx.sym.Symbol):
+        return mx.sym.deeprect_prelu(_with_req(data), _with_req(alpha), axis=axis)
+    if isinstance(data, mx.nd.NDArray) and isinstance(alpha, mx.nd.NDArray):
+        return mx.nd.deeprect_prelu(_with_req(data), _with_req(alpha), axis=axis)
+    raise TypeError(
+        f"data is a {type(data).__name__} and alpha a {type(alpha).__name__}; "
+        "they must both be NDArrays or both Symbols of MXNet"
+    )

@@ -23,4 +23,5 @@ def prelu_gradients(dy, x, alpha, axis=1):
     terms = np.where(x > 0, 0, dy * x)
     if alpha.size == 1:
         return dx, terms.sum().reshape(1)
-    return dx, np.moveaxis(terms, axis, 0).reshape(alpha.size, -1).sum(axis=1)
+    others = tuple(i for i in range(x.ndim) if i != axis % x.ndim)
+    return dx, terms.sum(axis=others)

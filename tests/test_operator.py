@@ -61,7 +61,7 @@ def test_agrees_with_float64(shape, axis, data_type, alpha_type, shared):
     want_dx, want_dalpha = prelu_gradients(dy, x, alpha, axis)
     np.testing.assert_allclose(dx, want_dx, rtol=eps, atol=tiny)
     # The reference's own sum is off by some 1e-15 of the terms' magnitudes.
-    magnitude = prelu_gradients(-np.abs(dy), -np.abs(x), alpha, axis)[1]
+    magnitude = np.abs(prelu_gradients(np.abs(dy), x, alpha, axis)[1])
     info = np.finfo(alpha_type)
     bound = info.eps * np.abs(want_dalpha) + 4e-15 * magnitude + info.tiny
     assert (np.abs(dalpha - want_dalpha) <= bound).all()
@@ -155,6 +155,43 @@ def test_refuses_wrong_types(data, alpha):
         dg.prelu(mx.nd.ones((2, 3), dtype=data), mx.nd.ones((3,), dtype=alpha)).wait_to_read()
     if data.startswith("float"):
         assert alpha in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("data", "alpha"),
+    [
+        (np.ones((2, 3)), mx.nd.ones(3)),
+        (mx.nd.ones((2, 3)), 0.25),
+        (mx.nd.ones((2, 3)), mx.sym.Variable("alpha")),
+    ],
+)
+def test_refuses_what_is_no_tensor(data, alpha):
+    with pytest.raises(TypeError, match=f"data is a {type(data).__name__} .* NDArrays or .* Symbols"):
+        dg.prelu(data, alpha)
+
+
+def test_refuses_data_without_axes():
+    with mx.util.np_shape(True), pytest.raises(mx.MXNetError, match="at least one axis"):
+        dg.prelu(mx.nd.ones(()), mx.nd.ones((1,)))
+    # Without NumPy shapes a sum has one axis.
+    assert dg.prelu(mx.nd.array([[-4.0]]).sum(), mx.nd.array([0.5]), axis=0).asscalar() == -2
+
+
+@pytest.mark.parametrize("rank", range(1, 9))
+def test_a_variable_of_unknown_length_becomes_one_slope_for_each_channel(rank):
+    y = dg.prelu(mx.sym.Variable("data"), mx.sym.Variable("alpha", shape=(0,)), axis=-1)
+    shape = tuple(range(2, 2 + rank))
+    assert y.infer_shape(data=shape) == ([shape, shape[-1:]], [shape], [])
+    # With NumPy shapes zero is a length, and the unknown is -1.
+    with mx.util.np_shape(True):
+        y = dg.prelu(mx.sym.Variable("data"), mx.sym.Variable("alpha", shape=(-1,)), axis=-1)
+        assert y.infer_shape(data=(0, *shape)) == ([(0, *shape), shape[-1:]], [(0, *shape)], [])
+
+
+def test_unknown_data_shape_is_an_error():
+    y = dg.prelu(mx.sym.Variable("data"), mx.sym.Variable("alpha"))
+    with pytest.raises(mx.MXNetError):
+        y.infer_shape_partial()
 
 
 def test_refuses_unknown_arguments():
