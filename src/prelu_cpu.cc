@@ -9,7 +9,6 @@
 #include <type_traits>
 #include <vector>
 
-#include "compensated_sum.h"
 #include "prelu_kernels.h"
 
 namespace deeprect {
@@ -156,7 +155,7 @@ void prelu_backward_cpu(const Extents& extents, DType data_type, const void* dy,
       const Slopes<T> slopes(extents, alpha_type, alpha);
       const Grid grid(slopes.extents);
       const int64_t columns = grid.e.channels;
-      std::vector<double> partial(grid.partials() * columns);
+      std::vector<CompensatedSum<double>> partial(grid.partials() * columns);
       const auto& kernels = kernels_for(tag);
       grid.for_each_box([&](int64_t box) {
         kernels.backward(grid.e, grid.box(box), static_cast<const T*>(dy), static_cast<const T*>(x),

@@ -6,7 +6,7 @@
 
 #include "compensated_sum.h"
 
-#if defined(__F16C__)
+#if defined(__x86_64__)
 #include <immintrin.h>
 #endif
 
@@ -81,10 +81,48 @@ inline void store(Half* p, Vector<float> v) {
 inline Doubles widen(Vector<float> v) { return __builtin_convertvector(v, Doubles); }
 inline Doubles widen(Doubles v) { return v; }
 
-// The vector forms of prelu_math.h.
+// What rounding took from product = a * b.
+inline double product_error(double a, double b, double product) {
+  return __builtin_fma(a, b, -product);
+}
+inline Doubles product_error(Doubles a, Doubles b, Doubles product) {
+#if defined(__AVX512F__)
+  return (Doubles)_mm512_fmsub_pd((__m512d)a, (__m512d)b, (__m512d)product);
+#else
+  Doubles error;
+  for (int l = 0; l < kWidth; ++l) error[l] = product_error(a[l], b[l], product[l]);
+  return error;
+#endif
+}
+
+// Adds the terms of the slope's gradient, prelu_grad_alpha in vector form.
 template <typename V>
-inline V prelu_grad_alpha(V dy, V x) {
-  return x > V{} ? V{} : dy * x;
+inline void add_terms(PlainSum<V>& s, V dy, V x) {
+  s.add(x > V{} ? V{} : dy * x);
+}
+template <typename V>
+inline void add_terms(CompensatedSum<V>& s, V dy, V x) {
+  const V product = x > V{} ? V{} : dy * x;
+  s.add(product);
+  s.error += x > V{} ? V{} : product_error(dy, x, product);
+}
+
+template <typename T>
+using Lanes = Sum<T, Doubles>[kUnroll];
+
+template <typename T>
+CompensatedSum<double> fold(const Lanes<T>& lanes) {
+  Sum<T, double> sums[kStep];
+  for (int u = 0; u < kUnroll; ++u) {
+    for (int l = 0; l < kWidth; ++l) {
+      sums[u * kWidth + l].sum = lanes[u].sum[l];
+      if constexpr (sizeof(Math<T>) == 8) sums[u * kWidth + l].error = lanes[u].error[l];
+    }
+  }
+  for (int width = kStep / 2; width > 0; width /= 2) {
+    for (int l = 0; l < width; ++l) sums[l].add(sums[l + width]);
+  }
+  return compensated(sums[0]);
 }
 
 // ---- one slope for a run of elements ----
@@ -101,33 +139,27 @@ void forward_run(const T* x, Math<T> a, T* y, int64_t n) {
 }
 
 template <typename T>
-double backward_run(const T* dy, const T* x, Math<T> a, T* dx, int64_t n) {
+CompensatedSum<double> backward_run(const T* dy, const T* x, Math<T> a, T* dx, int64_t n) {
   using V = Vector<Math<T>>;
-  Sum<T, Doubles> lanes[kUnroll];
+  Lanes<T> lanes;
   int64_t i = 0;
   for (; i + kStep <= n; i += kStep) {
     for (int u = 0; u < kUnroll; ++u) {
       const V v = load(x + i + u * kWidth);
       const V g = load(dy + i + u * kWidth);
       store(dx + i + u * kWidth, v > V{} ? g : a * g);
-      lanes[u].add(prelu_grad_alpha(widen(g), widen(v)));
+      add_terms(lanes[u], widen(g), widen(v));
     }
   }
-  Sum<T, double> total;
+  Sum<T, double> rest;
   for (; i < n; ++i) {
     const Math<T> v = load_one(x + i), g = load_one(dy + i);
     store_one(dx + i, prelu_grad_data(g, v, a));
-    total.add(deeprect::prelu_grad_alpha<double>(g, v));
+    add_terms<double>(rest, g, v);
   }
-  for (int u = 0; u < kUnroll; ++u) {
-    for (int l = 0; l < kWidth; ++l) {
-      Sum<T, double> lane;
-      lane.sum = lanes[u].sum[l];
-      if constexpr (sizeof(Math<T>) == 8) lane.error = lanes[u].error[l];
-      total.add(value(lane));
-    }
-  }
-  return value(total);
+  CompensatedSum<double> sum = fold<T>(lanes);
+  sum.add(compensated(rest));
+  return sum;
 }
 
 // ---- a slope for each element of a row ----
@@ -154,7 +186,7 @@ void backward_row(const T* dy, const T* x, const Math<T>* a, T* dx, int64_t n, d
     Sum<T, Doubles> s;
     s.sum = load(sum + i);
     if constexpr (sizeof(Math<T>) == 8) s.error = load(error + i);
-    s.add(prelu_grad_alpha(widen(g), widen(v)));
+    add_terms(s, widen(g), widen(v));
     store(sum + i, s.sum);
     if constexpr (sizeof(Math<T>) == 8) store(error + i, s.error);
   }
@@ -164,7 +196,7 @@ void backward_row(const T* dy, const T* x, const Math<T>* a, T* dx, int64_t n, d
     Sum<T, double> s;
     s.sum = sum[i];
     if constexpr (sizeof(Math<T>) == 8) s.error = error[i];
-    s.add(deeprect::prelu_grad_alpha<double>(g, v));
+    add_terms<double>(s, g, v);
     sum[i] = s.sum;
     if constexpr (sizeof(Math<T>) == 8) error[i] = s.error;
   }
@@ -189,7 +221,7 @@ void forward(const Extents& e, const Box& b, const T* x, const Math<T>* alpha, T
 
 template <typename T>
 void backward(const Extents& e, const Box& b, const T* dy, const T* x, const Math<T>* alpha, T* dx,
-              double* grad_alpha) {
+              CompensatedSum<double>* grad_alpha) {
   constexpr int64_t kColumns = 256;
   for (int64_t c0 = b.c0; c0 < b.c1; c0 += kColumns) {
     const int64_t columns = b.c1 - c0 < kColumns ? b.c1 - c0 : kColumns;
@@ -209,7 +241,7 @@ void backward(const Extents& e, const Box& b, const T* dy, const T* x, const Mat
       }
     }
     for (int64_t j = 0; j < columns; ++j) {
-      grad_alpha[c0 + j] = value(CompensatedSum<double>{sum[j], error[j]});
+      grad_alpha[c0 + j] = {sum[j], error[j]};
     }
   }
 }

@@ -3,6 +3,7 @@
 #ifndef DEEPRECT_PRELU_KERNELS_H_
 #define DEEPRECT_PRELU_KERNELS_H_
 
+#include "compensated_sum.h"
 #include "half.h"
 #include "prelu_math.h"
 
@@ -30,7 +31,7 @@ struct PReLUKernels {
   void (*forward)(const Extents&, const Box&, const T* x, const Math<T>* alpha, T* y);
   // Writes dx in the box, and into grad_alpha[c] the box's own part of the gradient of slope c.
   void (*backward)(const Extents&, const Box&, const T* dy, const T* x, const Math<T>* alpha, T* dx,
-                   double* grad_alpha);
+                   CompensatedSum<double>* grad_alpha);
 };
 
 struct KernelTable {

@@ -64,7 +64,7 @@ def alpha_gradient(dy, x, shape, axis):
     [((40000, 1), 1), ((1, 1, 40000), 1), ((200, 1, 200), 1), ((5000, 1, 8), 1), ((16, 2500), 1)],
     ids=["rows", "run", "maps", "short runs", "shared"],
 )
-@pytest.mark.parametrize(("dtype", "digits"), [("float32", 5), ("float64", 12)])
+@pytest.mark.parametrize(("dtype", "digits"), [("float32", 5), ("float64", 10)])
 def test_alpha_gradient_of_cancelling_terms(dtype, digits, shape, axis):
     rng = np.random.default_rng(digits)
     terms = adversarial_terms(rng, 40000, digits)
