@@ -1,8 +1,9 @@
 // Sums that do not lose what they are asked to keep. V is a double or a vector of doubles.
 //
-// A product of two floats is exact in double, and a plain double accumulator keeps 29 bits to spare.
-// Doubles get a sum of twice their precision: Knuth's two-sum carries along the rounding error of
-// every addition, a fused multiply-add that of every product (Ogita, Rump & Oishi 2005, Dot2).
+// A product of two floats is exact in double, and a plain double accumulator keeps 29 bits to
+// spare. Doubles get a sum of twice their precision: Knuth's two-sum carries along the rounding
+// error of every addition, a fused multiply-add that of every product (Ogita, Rump & Oishi 2005,
+// Dot2).
 #ifndef DEEPRECT_COMPENSATED_SUM_H_
 #define DEEPRECT_COMPENSATED_SUM_H_
 

@@ -70,8 +70,8 @@ struct Grid {
     bi = std::min(e.inner, kBoxElements);
     bc = std::min<int64_t>(e.channels, e.inner == 1 ? kColumns : kRuns);
     bc = std::min(bc, std::max<int64_t>(1, kBoxElements / bi));
-    bn = std::max({kBoxElements / (bi * bc), ceil_div(kTermsPerPartial, bi),
-                   ceil_div(e.outer, kOuterBoxes)});
+    bn = std::max(
+        {kBoxElements / (bi * bc), ceil_div(kTermsPerPartial, bi), ceil_div(e.outer, kOuterBoxes)});
     bn = std::min(e.outer, bn);
     n_boxes = ceil_div(e.outer, bn);
     c_boxes = ceil_div(e.channels, bc);
@@ -109,8 +109,8 @@ float to_math(float v) { return v; }
 double to_math(double v) { return v; }
 
 // The slopes in the type that the kernels compute in, and the tensor as the kernels see it. A short
-// inner axis is merged into the channels, and short rows into longer ones, each slope repeated; what
-// is left of the outer axis then, less than a row, is the tail.
+// inner axis is merged into the channels, and short rows into longer ones, each slope repeated;
+// what is left of the outer axis then, less than a row, is the tail.
 template <typename T>
 struct Slopes {
   Extents extents;
@@ -133,7 +133,8 @@ struct Slopes {
         values.insert(values.end(), inner, static_cast<Math<T>>(to_math(a[c])));
       }
     });
-    while (int64_t(values.size()) < extents.channels) values.push_back(values[values.size() - e.channels * inner]);
+    while (int64_t(values.size()) < extents.channels)
+      values.push_back(values[values.size() - e.channels * inner]);
   }
 };
 

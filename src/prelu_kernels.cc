@@ -7,7 +7,6 @@
 #include <cstdint>
 #include <type_traits>
 
-
 #if defined(__x86_64__)
 #include <immintrin.h>
 #endif
@@ -19,6 +18,7 @@ namespace {
 constexpr int kWidth = 8;
 constexpr int kUnroll = 2;
 constexpr int kStep = kWidth * kUnroll;
+constexpr int kPrefetchBytes = 4096;
 
 template <typename T>
 struct VectorOf;
@@ -134,6 +134,14 @@ inline void add_terms(CompensatedSum<V>& s, V dy, V x) {
   s.error += x > V{} ? V{} : product_error(dy, x, product);
 }
 
+// Asks for the data of a step some time before it is needed. The processor does so by itself within
+// a page of 4 KiB, but not into the next.
+template <typename T>
+inline void prefetch_step(const T* p) {
+  const char* ahead = reinterpret_cast<const char*>(p) + kPrefetchBytes;
+  for (size_t i = 0; i < kStep * sizeof(T); i += 64) __builtin_prefetch(ahead + i);
+}
+
 // Calls f with a function that stores a vector: past the caches if that is wanted and can be done.
 template <typename T, typename F>
 inline void with_store(bool streaming, const T* start, F&& f) {
@@ -151,12 +159,16 @@ inline void with_store(bool streaming, const T* start, F&& f) {
 
 template <typename T, typename Store>
 inline void forward_run(const T* x, Math<T> a, T* y, int64_t n, Store store) {
-  using V = Vector<Math<T>>;
+  const auto step = [&](int64_t i) {
+    const Vector<Math<T>> v = load(x + i);
+    store(y + i, v > 0 ? v : a * v);
+  };
   int64_t i = 0;
-  for (; i + kWidth <= n; i += kWidth) {
-    const V v = load(x + i);
-    store(y + i, v > V{} ? v : a * v);
+  for (; i + kStep <= n; i += kStep) {
+    prefetch_step(x + i);
+    for (int u = 0; u < kUnroll; ++u) step(i + u * kWidth);
   }
+  for (; i + kWidth <= n; i += kWidth) step(i);
   for (; i < n; ++i) store_one(y + i, prelu(load_one(x + i), a));
 }
 
@@ -194,6 +206,8 @@ inline void backward_run(const T* dy, const T* x, Math<T> a, T* dx, int64_t n, R
   };
   int64_t i = 0;
   for (; i + kStep <= n; i += kStep) {
+    prefetch_step(x + i);
+    prefetch_step(dy + i);
     for (int u = 0; u < kUnroll; ++u) step(i + u * kWidth, u);
   }
   for (; i + kWidth <= n; i += kWidth) step(i, 0);
@@ -209,12 +223,16 @@ inline void backward_run(const T* dy, const T* x, Math<T> a, T* dx, int64_t n, R
 
 template <typename T, typename Store>
 inline void forward_row(const T* x, const Math<T>* a, T* y, int64_t n, Store store) {
-  using V = Vector<Math<T>>;
+  const auto step = [&](int64_t i) {
+    const Vector<Math<T>> v = load(x + i);
+    store(y + i, v > 0 ? v : load(a + i) * v);
+  };
   int64_t i = 0;
-  for (; i + kWidth <= n; i += kWidth) {
-    const V v = load(x + i);
-    store(y + i, v > V{} ? v : load(a + i) * v);
+  for (; i + kStep <= n; i += kStep) {
+    prefetch_step(x + i);
+    for (int u = 0; u < kUnroll; ++u) step(i + u * kWidth);
   }
+  for (; i + kWidth <= n; i += kWidth) step(i);
   for (; i < n; ++i) store_one(y + i, prelu(load_one(x + i), a[i]));
 }
 
@@ -240,8 +258,10 @@ struct RowSums {
  private:
   template <typename V>
   static V read(const double* p) {
-    if constexpr (sizeof(V) == sizeof(double)) return *p;
-    else return load(p);
+    if constexpr (sizeof(V) == sizeof(double))
+      return *p;
+    else
+      return load(p);
   }
   static void write(double* p, double v) { *p = v; }
   static void write(double* p, Doubles v) { store(p, v); }
@@ -258,6 +278,8 @@ inline void backward_rows(const T* dy, const T* x, const Math<T>* a, T* dx, int6
     auto s = sums.template get<Doubles>(i);
     for (int r = 0; r < kRows; ++r) {
       const int64_t at = i + r * stride;
+      __builtin_prefetch(x + at + kRows * stride);
+      __builtin_prefetch(dy + at + kRows * stride);
       const V v = load(x + at), g = load(dy + at);
       store(dx + at, v > V{} ? g : slopes * g);
       add_terms(s, widen(g), widen(v));
@@ -291,9 +313,8 @@ void forward(const Extents& e, const Box& b, bool streaming, const T* x, const M
     }
     for (int64_t c = b.c0; c < b.c1; ++c) {
       const int64_t at = (n * e.channels + c) * e.inner + b.i0;
-      with_store(streaming, y + at, [&](auto store) {
-        forward_run(x + at, alpha[c], y + at, b.i1 - b.i0, store);
-      });
+      with_store(streaming, y + at,
+                 [&](auto store) { forward_run(x + at, alpha[c], y + at, b.i1 - b.i0, store); });
     }
   }
 }
@@ -312,7 +333,8 @@ void backward_box_of_rows(const Extents& e, const Box& b, bool streaming, const 
       });
     }
   };
-  rows(std::integral_constant<int, 4>());
+  // Lines that bypass the caches are best written one after another.
+  if (!streaming) rows(std::integral_constant<int, 4>());
   rows(std::integral_constant<int, 1>());
   for (int64_t j = 0; j < columns; ++j) {
     grad_alpha[b.c0 + j] = compensated(sums.template get<double>(j));
