@@ -5,7 +5,9 @@ from .version import __version__
 
 library.load()
 
-from . import nn  # noqa: E402
+from . import amp, nn  # noqa: E402
 from .operators import prelu  # noqa: E402
+
+amp.register("deeprect_prelu")
 
 __all__ = ["__version__", "library", "nn", "prelu"]
