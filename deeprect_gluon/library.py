@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
+import warnings
 from pathlib import Path
 
 from .version import __version__
@@ -41,6 +42,11 @@ def load() -> None:
     ImportError
         If the library was not built, was built from another version of this package, or if
         `DEEPRECT_ISA` names an instruction set that this processor or build lacks.
+
+    Warns
+    -----
+    RuntimeWarning
+        If MXNet has already differentiated a graph, and so read its environment too early.
     """
     global _library
     threads_are_ours = "OMP_NUM_THREADS" not in os.environ
@@ -70,9 +76,30 @@ def load() -> None:
         )
     # An operator can be registered only once in a process, and this module is imported only once.
     mx.library.load(str(PATH), verbose=False)
-    if mxnet_was_first and threads_are_ours:
-        set_threads(physical_cores())
-        mx.nd.deeprect_prelu(mx.nd.ones((1, 1)), mx.nd.ones((1,))).wait_to_read()
+    if mxnet_was_first:
+        if threads_are_ours:
+            set_threads(physical_cores())
+        _check_gradient_sums(mx)
+
+
+def _check_gradient_sums(mx) -> None:
+    """Warn if MXNet adds up the gradients of eight consumers by a request we never see."""
+    data, alpha = mx.sym.Variable("data", shape=(1,)), mx.sym.Variable("alpha", shape=(1,))
+    consumers = [mx.sym.deeprect_prelu(data, alpha, axis=0) for _ in range(8)]
+    graph = mx.nd.CachedOp(mx.sym.add_n(*consumers), [("static_alloc", True)])
+    slope = mx.nd.ones((1,))
+    slope.attach_grad()
+    with mx.autograd.record():
+        y = graph(mx.nd.full((1,), -1), slope)
+    y.backward()
+    if slope.grad.asscalar() != -8:
+        warnings.warn(
+            "MXNet had built a graph before deeprect_gluon was imported: gradients of a tensor that "
+            "eight or more PReLUs read will be wrong in static graphs. Import deeprect_gluon first, "
+            "or set MXNET_EXEC_INPLACE_GRAD_SUM_CAP=100000000 in the environment.",
+            RuntimeWarning,
+            stacklevel=4,
+        )
 
 
 def isa() -> str:
