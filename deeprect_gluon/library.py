@@ -126,3 +126,25 @@ def set_threads(count: int) -> None:
     if count < 1:
         raise ValueError(f"count={count}: an operator needs at least one thread")
     _library.deeprect_set_threads(count)
+
+
+def keep_memory() -> bool:
+    """Let the C library keep the memory that MXNet frees, for the next array, until the process ends.
+
+    MXNet has no memory pool on the CPU: by default every large array is mapped afresh, and filling
+    its pages with zeros takes several times as long as a PReLU (docs/operator.md). Call this at the
+    start of a training or serving script, before MXNet has run anything; it is for the script and
+    not for this package to decide, since it holds for the whole process.
+
+    Returns
+    -------
+    bool
+        False if the C library is not glibc, and so nothing was changed.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is None:
+        return False
+    trim_threshold, mmap_max, arena_max = -1, -4, -8  # the names in malloc.h, with M_ before them
+    # Never give the top of the heap back; never map an array on its own; and one heap for all
+    # threads, since that of a thread is unmapped as soon as it is empty.
+    return bool(mallopt(trim_threshold, -1) and mallopt(mmap_max, 0) and mallopt(arena_max, 1))

@@ -18,7 +18,7 @@ Tensor = TypeVar("Tensor", mx.nd.NDArray, mx.sym.Symbol)
 def _with_req(x: Tensor) -> Tensor:
     if isinstance(x, mx.sym.Symbol):
         return mx.sym.identity(x)
-    return mx.nd.identity(x) if x.grad is not None else x
+    return mx.nd.identity(x) if mx.autograd.is_recording() and x.grad is not None else x
 
 
 def prelu(data: Tensor, alpha: Tensor, axis: int = 1) -> Tensor:

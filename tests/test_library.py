@@ -1,5 +1,7 @@
 """Loading the operator library, and the settings it makes."""
 
+import os
+
 import pytest
 
 import deeprect_gluon as dg
@@ -45,3 +47,11 @@ def test_import_after_a_graph_was_built_is_warned_of(run_program):
     remedy = "MXNET_EXEC_INPLACE_GRAD_SUM_CAP=100000000"
     assert remedy in run_program("late_import", MXNET_EXEC_INPLACE_GRAD_SUM_CAP=None)
     assert run_program("late_import", MXNET_EXEC_INPLACE_GRAD_SUM_CAP="100000000") == "\n"
+
+
+def test_keep_memory_spares_page_faults(run_program):
+    before, after = (int(run_program("kept_memory", memory)) for memory in ("default", "kept"))
+    pages = (64 << 20) // os.sysconf("SC_PAGE_SIZE")
+    # Fresh memory faults on every page, or on every huge page where the kernel gives those.
+    assert before >= pages // 512
+    assert after < before / 10
