@@ -4,6 +4,7 @@
 #include <mxnet/lib_api.h>
 
 #include <cstdlib>
+#include <exception>
 #include <limits>
 #include <stdexcept>
 #include <string>
@@ -14,6 +15,7 @@
 #ifdef DEEPRECT_WITH_CUDA
 #include "prelu_gpu.h"
 #endif
+#include "threads.h"
 
 static_assert(MX_LIBRARY_VERSION == 11,
               "deeprect_gluon is written for the lib_api.h of MXNet 1.9.1 (library version 11)");
@@ -167,6 +169,7 @@ Extents extents_of(const Attributes& attributes, const MXTensor& data, const MXT
 
 MXReturnValue forward(const Attributes& attributes, std::vector<MXTensor>* inputs,
                       std::vector<MXTensor>* outputs, const OpResource&) {
+  deeprect::apply_wanted_threads();
   const MXTensor &data = (*inputs)[0], &alpha = (*inputs)[1];
   deeprect::prelu_forward_cpu(extents_of(attributes, data, alpha), dtype_of(data), data.data_ptr,
                               dtype_of(alpha), alpha.data_ptr, (*outputs)[0].data_ptr);
@@ -175,6 +178,7 @@ MXReturnValue forward(const Attributes& attributes, std::vector<MXTensor>* input
 
 MXReturnValue backward(const Attributes& attributes, std::vector<MXTensor>* inputs,
                        std::vector<MXTensor>* outputs, const OpResource&) {
+  deeprect::apply_wanted_threads();
   const MXTensor &dy = (*inputs)[0], &data = (*inputs)[1], &alpha = (*inputs)[2];
   deeprect::prelu_backward_cpu(extents_of(attributes, data, alpha), dtype_of(data), dy.data_ptr,
                                data.data_ptr, dtype_of(alpha), alpha.data_ptr,
@@ -234,5 +238,13 @@ MXReturnValue initialize(int version) {
 
 extern "C" {
 const char* deeprect_version() { return DEEPRECT_VERSION; }
-const char* deeprect_cpu_isa() { return deeprect::cpu_isa(); }
+// Null if $DEEPRECT_ISA names one that cannot be used.
+const char* deeprect_cpu_isa() {
+  try {
+    return deeprect::cpu_isa();
+  } catch (const std::exception&) {
+    return nullptr;
+  }
+}
+void deeprect_set_threads(int count) { deeprect::wanted_threads = count; }
 }
