@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 
-import mxnet as mx
 import numpy as np
 import pytest
 
