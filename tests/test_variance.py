@@ -113,15 +113,16 @@ def test_measured_values_are_those_of_one_graph():
     np.testing.assert_array_equal(net[0].weight.grad().asnumpy(), before)
 
 
-@pytest.mark.parametrize("fan", ["in", "out"])
-def test_a_30_layer_net_of_the_paper_keeps_the_order_of_magnitude(fan):
-    net = get_model(
-        "deeprect_small30", stem="small_image", input_size=28, width=0.25, hidden=(64, 64)
-    )
+@pytest.mark.parametrize(("activation", "fan"), [("prelu", "in"), ("relu", "out")])
+def test_a_30_layer_net_of_the_paper_keeps_the_order_of_magnitude(activation, fan):
+    size = {"stem": "small_image", "input_size": 28, "width": 0.25, "hidden": (64, 64)}
+    net = get_model("deeprect_small30", activation, **size)
     net.initialize(MSRA(rectifier_slopes(net), fan=fan, seed=2))
     x = mx.nd.array(np.random.default_rng(0).standard_normal((4, 3, 28, 28)))
     layers = variance_report(net, x).layers
     assert len(layers) == 30
+    # y is measured before the rectifier: it has both signs.
+    assert np.square(net.features[0](x).asnumpy()).mean() < layers[0].forward
     # Poolings and borders, which the equations leave out, account for the rest.
     deepest = layers[26]
     assert 0.01 < deepest.forward / deepest.forward_expected < 100
@@ -136,7 +137,9 @@ def test_report_prints_a_row_for_each_layer():
 
 
 def test_what_is_no_sequence_is_named():
+    merged = nn.Dense(2, activation="relu")
+    merged.initialize()
     with pytest.raises(ValueError, match=r"dense.*Dense.*neither a sequence nor a single layer"):
-        variance_report(nn.Dense(2, activation="relu"), mx.nd.ones((1, 2)))
+        variance_report(merged, mx.nd.ones((1, 2)))
     with pytest.raises(ValueError, match="no layer with weights"):
         variance_report(nn.Activation("relu"), mx.nd.ones((1, 2)))

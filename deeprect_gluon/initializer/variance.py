@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Iterator
+from typing import Callable, Iterator, NamedTuple
 
 import mxnet as mx
 import numpy as np
 from mxnet.gluon import nn
+
+from ..nn import ConvPReLU
 
 
 @dataclass
@@ -55,32 +57,52 @@ class VarianceReport:
         return "\n".join(lines)
 
 
-def _sequence(block: mx.gluon.Block) -> Iterator[mx.gluon.Block]:
+class _Step(NamedTuple):
+    """A layer with weights, or one without, such as a rectifier with its factor (1 + a^2) / 2."""
+
+    run: Callable[[mx.nd.NDArray], mx.nd.NDArray]
+    weight: mx.gluon.Parameter | None = None
+    gain: float = 1.0
+
+    def fans(self) -> tuple[int, int]:
+        shape = self.weight.shape
+        return math.prod(shape[1:]), shape[0] * math.prod(shape[2:])
+
+
+def _slope_gain(alpha: mx.gluon.Parameter) -> float:
+    return float((1 + np.square(alpha.data().asnumpy())).mean() / 2)
+
+
+def _steps(block: mx.gluon.Block) -> Iterator[_Step]:
     """Yield the layers of a sequential network, or of one with `features` and `output`."""
+    own = block._reg_params
     if isinstance(block, (nn.Sequential, nn.HybridSequential)):
         for child in block._children.values():
-            yield from _sequence(child)
+            yield from _steps(child)
     elif hasattr(block, "features") and hasattr(block, "output"):
-        yield from _sequence(block.features)
-        yield from _sequence(block.output)
+        yield from _steps(block.features)
+        yield from _steps(block.output)
+    elif isinstance(block, ConvPReLU):
+        parameters = (own["weight"].data(), own["bias"].data())
+        yield _Step(lambda x: block.convolve(mx.nd, x, *parameters), own["weight"])
+        if "alpha" in own:
+            alpha = own["alpha"].data()
+            yield _Step(lambda z: block.rectify(z, alpha), gain=_slope_gain(own["alpha"]))
+        else:
+            yield _Step(block.rectify, gain=0.5)
     elif block._children:
         raise ValueError(
             f"{block.name} ({type(block).__name__}) is neither a sequence nor a single layer; "
             "give a sequential network with its activations as layers of their own"
         )
+    elif isinstance(block, nn.Activation) and block._act_type == "relu":
+        yield _Step(block, gain=0.5)
+    elif isinstance(block, nn.LeakyReLU):
+        yield _Step(block, gain=(1 + block._alpha**2) / 2)
+    elif "alpha" in own:
+        yield _Step(block, gain=_slope_gain(own["alpha"]))
     else:
-        yield block
-
-
-def _gain(block: mx.gluon.Block) -> float:
-    """Return the factor (1 + a^2) / 2 of a rectifier, and 1 of any other layer."""
-    if isinstance(block, nn.Activation) and block._act_type == "relu":
-        return 0.5
-    if isinstance(block, nn.LeakyReLU):
-        return (1 + block._alpha**2) / 2
-    if "alpha" in block._reg_params:
-        return float((1 + np.square(block.alpha.data().asnumpy())).mean() / 2)
-    return 1.0
+        yield _Step(block, own.get("weight"))
 
 
 def _mean_square(x: mx.nd.NDArray) -> float:
@@ -116,39 +138,36 @@ def variance_report(net: mx.gluon.Block, x: mx.nd.NDArray, seed: int = 0) -> Var
     ValueError
         If the network is not such a sequence, or has no weights.
     """
-    steps = []
-    for block in _sequence(net):
+    net(x)  # finishes what initialisation was deferred
+    passed = []
+    for step in _steps(net):
         x = x.detach()
         x.attach_grad()
         with mx.autograd.record(train_mode=False):
-            y = block(x)
-        steps.append((block, x, y))
+            y = step.run(x)
+        passed.append((step, x, y))
         x = y
     # Each layer is a graph of its own: MXNet gives gradients only at the ends of a graph.
     gradient = mx.nd.array(np.random.default_rng(seed).standard_normal(x.shape))
-    expected_backward, backward = _mean_square(gradient), []
-    for block, x, y in reversed(steps):
+    expected, backward = _mean_square(gradient), []
+    for step, x, y in reversed(passed):
         (gradient,) = mx.autograd.grad(y, [x], [gradient], train_mode=False)
-        expected_backward *= _gain(block)
-        if "weight" in block._reg_params:
-            shape = block.weight.shape
-            fan_out = shape[0] * math.prod(shape[2:])
-            expected_backward *= fan_out * _mean_square(block.weight.data())
-            backward.append((_mean_square(gradient), expected_backward))
+        expected *= step.gain
+        if step.weight is not None:
+            expected *= step.fans()[1] * _mean_square(step.weight.data())
+            backward.append((_mean_square(gradient), expected))
 
     layers = []
-    expected_forward = _mean_square(steps[0][1])
-    for block, _, y in steps:
-        expected_forward *= _gain(block)
-        if "weight" in block._reg_params:
-            shape = block.weight.shape
-            weight = _mean_square(block.weight.data())
-            fan_in, fan_out = math.prod(shape[1:]), shape[0] * math.prod(shape[2:])
-            expected_forward *= fan_in * weight
-            forward = (_mean_square(y), expected_forward)
-            layers.append(
-                LayerVariance(block.weight.name, fan_in, fan_out, weight, *forward, *backward.pop())
-            )
+    expected = _mean_square(passed[0][1])
+    for step, _, y in passed:
+        expected *= step.gain
+        if step.weight is not None:
+            fan_in, fan_out = step.fans()
+            weight = _mean_square(step.weight.data())
+            expected *= fan_in * weight
+            forward = (_mean_square(y), expected)
+            name = step.weight.name
+            layers.append(LayerVariance(name, fan_in, fan_out, weight, *forward, *backward.pop()))
     if not layers:
         raise ValueError(f"{net.name} has no layer with weights to report on")
     return VarianceReport(layers)
