@@ -3,10 +3,11 @@
 from . import library
 from .version import __version__
 
-library.prepare_environment()
 library.load()
 
-from . import initializer, models, nn  # noqa: E402
+from . import amp, initializer, models, nn  # noqa: E402
 from .operators import prelu  # noqa: E402
 
-__all__ = ["__version__", "initializer", "models", "nn", "prelu"]
+amp.register("deeprect_prelu")
+
+__all__ = ["__version__", "initializer", "library", "models", "nn", "prelu"]

@@ -41,7 +41,7 @@ def _builtin_prelu(data: mx.sym.Symbol, alpha: mx.sym.Symbol, axis: int) -> mx.s
 def _with_req(x: Tensor) -> Tensor:
     if isinstance(x, mx.sym.Symbol):
         return mx.sym.identity(x)
-    return mx.nd.identity(x) if x.grad is not None else x
+    return mx.nd.identity(x) if mx.autograd.is_recording() and x.grad is not None else x
 
 
 def prelu(data: Tensor, alpha: Tensor, axis: int = 1) -> Tensor:
@@ -65,10 +65,25 @@ def prelu(data: Tensor, alpha: Tensor, axis: int = 1) -> Tensor:
 
     Raises
     ------
+    TypeError
+        If data and alpha are not both NDArrays or both Symbols.
     MXNetError
         If shapes, types or axis do not fit; the message names them.
+
+    Notes
+    -----
+    MXNet fails on an unknown number of axes before it calls an external operator, with an
+    MXNetError or a crash. So a Symbol's data must have a shape when shapes are inferred; and where
+    alpha is a variable without one, deferred as (0,) or known, data of one axis crash too: Gluon's
+    parameters always have it, in symbolic code write `mx.sym.Variable("alpha", shape=(0,))`.
     """
-    F = mx.sym if isinstance(data, mx.sym.Symbol) else mx.nd
-    if F is mx.sym and getattr(_local, "portable", False):
-        return _builtin_prelu(data, alpha, axis)
-    return F.deeprect_prelu(_with_req(data), _with_req(alpha), axis=axis)
+    if isinstance(data, mx.sym.Symbol) and isinstance(alpha, mx.sym.Symbol):
+        if getattr(_local, "portable", False):
+            return _builtin_prelu(data, alpha, axis)
+        return mx.sym.deeprect_prelu(_with_req(data), _with_req(alpha), axis=axis)
+    if isinstance(data, mx.nd.NDArray) and isinstance(alpha, mx.nd.NDArray):
+        return mx.nd.deeprect_prelu(_with_req(data), _with_req(alpha), axis=axis)
+    raise TypeError(
+        f"data is a {type(data).__name__} and alpha a {type(alpha).__name__}; "
+        "they must both be NDArrays or both Symbols of MXNet"
+    )

@@ -38,11 +38,17 @@ class DeepRect(mx.gluon.HybridBlock):
         The classifier.
     config : dict
         `get_model(**net.config)` builds the same network; it is ready for JSON.
+    classes : sequence of str or None
+        Their names, and
+    preprocess : callable or None
+        from images to the input, with its `mean` and `std`: set by whoever knows what the net was
+        trained on, as `models.imagenet.describe` and the zoo.
     """
 
     def __init__(self, config: Config, prefix: str | None = None):
         super().__init__(prefix=f"{config.name}_" if prefix is None else prefix)
         self.config = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(config).items()}
+        self.classes = self.preprocess = None
         with self.name_scope():
             self.features = nn.HybridSequential(prefix="")
             with self.features.name_scope():
@@ -102,17 +108,20 @@ class DeepRect(mx.gluon.HybridBlock):
         return self.output(self.features(x))
 
 
-def get_model(name: str, prefix: str | None = None, **config) -> DeepRect:
+def get_model(
+    name: str, activation: str = "prelu", *, prefix: str | None = None, **config
+) -> DeepRect:
     """Build a network of the paper; its parameters are not initialised.
 
     Parameters
     ----------
     name : str
         One of `model_names()`.
+    activation : {"prelu", "prelu_shared", "relu"}
     prefix : str, optional
         See `DeepRect`.
     **config
-        The other fields of `Config`: activation, classes, in_channels, input_size, dropout, stem,
+        The other fields of `Config`: classes, in_channels, input_size, dropout, stem,
         width, hidden, pyramid.
 
     Returns
@@ -129,4 +138,4 @@ def get_model(name: str, prefix: str | None = None, **config) -> DeepRect:
     >>> net = get_model("deeprect_a", activation="prelu", classes=10, input_size=32, pyramid=(2, 1))
     >>> net.initialize(MSRA(rectifier_slopes(net), seed=1))
     """
-    return DeepRect(Config(name, **config), prefix)
+    return DeepRect(Config(name, activation, **config), prefix)
