@@ -6,6 +6,7 @@ import fnmatch
 import logging
 import os
 from concurrent.futures import ThreadPoolExecutor
+from numbers import Integral
 from pathlib import Path
 from typing import Sequence
 
@@ -71,7 +72,9 @@ def get_model(
         If there are no such weights.
     """
     name = models.Config(name).name  # refuses an unknown one
-    names = None if classes is None or isinstance(classes, int) else tuple(classes)
+    if isinstance(classes, str):
+        raise TypeError(f"classes={classes!r} is one name; give a number or a sequence of names")
+    names = None if classes is None or isinstance(classes, Integral) else tuple(classes)
     given = {"classes": len(names) if names else classes, "activation": activation, **config}
     given = {key: value for key, value in given.items() if value is not None}
     if not pretrained:

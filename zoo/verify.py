@@ -36,7 +36,7 @@ def verify(store: Store, metrics: bool = False) -> dict[str, str | None]:
         try:
             _check_entry(store, entry, metrics)
             found[label] = None
-        except (ValueError, OSError) as error:
+        except (ValueError, TypeError, OSError) as error:
             found[label] = str(error)
     return found
 

@@ -111,6 +111,21 @@ def test_a_trained_net_can_be_trained_on(published):
     assert losses[-1] < losses[0], losses
 
 
+def test_on_two_devices_each_has_weights_of_its_own(published):
+    devices = [mx.cpu(0), mx.cpu(1)]
+    net = zoo.get_model(NAME, pretrained=True, ctx=devices, repo=published)
+    first, second = net.output.weight.list_data()
+    assert [first.context, second.context] == devices
+    np.testing.assert_array_equal(first.asnumpy(), second.asnumpy())
+    first[:] = 0
+    assert second.asnumpy().any()
+
+
+def test_a_string_is_not_a_list_of_classes():
+    with pytest.raises(TypeError, match="classes='cat' is one name"):
+        zoo.get_model(NAME, classes="cat")
+
+
 def test_without_weights_the_net_is_not_initialised():
     net = zoo.get_model(NAME, classes=7)
     assert net.config["classes"] == 7
