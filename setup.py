@@ -31,9 +31,13 @@ FLAGS = [
 ]
 # Vectors wider than the instruction set's registers never cross a function that is not inlined.
 KERNEL_FLAGS = ["-Wno-psabi", "-Wno-ignored-attributes"]
-SOURCES = ["src/register.cc", "src/prelu_cpu.cc", "src/normal.cc"]
+SOURCES = [
+    *("src/register.cc", "src/prelu_cpu.cc", "src/normal.cc"),
+    *("src/register_conv.cc", "src/conv_prelu.cc", "src/scratch.cc"),
+]
 # The kernels are compiled once for each of these; the library chooses at run time.
-KERNELS = "src/prelu_kernels.cc"
+# Convolutions are not bound to one rounding: their products and sums may be fused.
+KERNELS = {"src/prelu_kernels.cc": [], "src/winograd_kernels.cc": ["-ffp-contract=fast"]}
 INSTRUCTION_SETS = {"baseline": []}
 if platform.machine() in ("x86_64", "AMD64"):
     INSTRUCTION_SETS["avx2"] = ["-mavx2", "-mfma", "-mf16c"]
@@ -145,9 +149,10 @@ class BuildLibrary(build_ext):
         objects = compile_sources([str(mxnet / "src/lib_api.cc")], "mxnet", "-w")
         objects += compile_sources(SOURCES, "common")
         for name, extra in INSTRUCTION_SETS.items():
-            objects += compile_sources(
-                [KERNELS], name, f"-DDEEPRECT_ISA={name}", *KERNEL_FLAGS, *extra
-            )
+            for source, own in KERNELS.items():
+                objects += compile_sources(
+                    [source], name, f"-DDEEPRECT_ISA={name}", *KERNEL_FLAGS, *extra, *own
+                )
         target = Path(self.get_ext_fullpath(ext.name))
         target.parent.mkdir(parents=True, exist_ok=True)
         if with_cuda():

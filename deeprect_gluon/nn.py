@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Sequence
 
 import mxnet as mx
+import numpy as np
 
-from .operators import prelu
+from . import library
+from .operators import conv_prelu, is_portable, prelu
 
 
 class PReLU(mx.gluon.HybridBlock):
@@ -53,6 +55,137 @@ class PReLU(mx.gluon.HybridBlock):
 
     def __repr__(self):
         return f"PReLU({self.alpha.shape[0] or 'deferred'}, axis={self._axis})"
+
+
+class _AccumulatedWeight(mx.gluon.Parameter):
+    """A weight whose graph must know whether its gradient accumulates (see `operators`).
+
+    `identity` in front of the operator would copy a whole weight in every forward, so it is only
+    there when `grad_req` is "add"; a graph that was built without it must not be used with "add".
+    """
+
+    graph_overwrites = False
+
+    @property
+    def grad_req(self):
+        return self._grad_req
+
+    @grad_req.setter
+    def grad_req(self, req):
+        if req == "add" and self.graph_overwrites:
+            raise RuntimeError(
+                f"grad_req='add' for {self.name} comes after the net's graph was built; call "
+                "hybridize() of the net again, or set grad_req before its first use"
+            )
+        mx.gluon.Parameter.grad_req.fset(self, req)
+
+
+class ConvPReLU(mx.gluon.HybridBlock):
+    """Convolution with bias and the rectifier after it, in one operator where that is faster.
+
+    Parameters
+    ----------
+    channels : int
+        Number of filters.
+    kernel_size, strides, padding : int
+        As in `mx.gluon.nn.Conv2D`; squares only.
+    in_channels : int
+        Channels of the input; 0 to infer them from the first one.
+    activation : str
+        "prelu" (a slope for each channel), "prelu_shared" (one for the layer) or "relu".
+    alpha_initializer : Initializer
+        Of the slopes; the paper starts them at 0.25.
+    fast : bool, optional
+        False for MXNet's convolution and `deeprect_gluon.prelu`; True for `conv_prelu` wherever it
+        can be used: kernels of 2 and 3, stride 1, float32, on the CPU. By default it is used there
+        if this processor has at least AVX2 and the machine no GPU that a hybridized net might run
+        on.
+
+    Notes
+    -----
+    The parameters are Conv2D's `weight` and `bias` and PReLU's `alpha`, whatever `fast` says: it is
+    no part of what a checkpoint holds. Input (N, C, H, W).
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        kernel_size: int,
+        strides: int = 1,
+        padding: int = 0,
+        in_channels: int = 0,
+        activation: str = "prelu",
+        alpha_initializer: mx.init.Initializer | None = None,
+        fast: bool | None = None,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        if activation not in ("prelu", "prelu_shared", "relu"):
+            raise ValueError(f"unknown activation {activation!r}; give prelu, prelu_shared or relu")
+        self.fast = fast
+        self._channels, self._kernel = channels, kernel_size
+        self._strides, self._padding = strides, padding
+        with self.name_scope():
+            self.weight = self.params.get(
+                "weight",
+                shape=(channels, in_channels, kernel_size, kernel_size),
+                allow_deferred_init=True,
+            )
+            self.weight.__class__ = _AccumulatedWeight
+            self.bias = self.params.get("bias", shape=(channels,), init="zeros")
+            if activation == "relu":
+                self.relu = mx.gluon.nn.Activation("relu")
+            else:
+                self.alpha = self.params.get(
+                    "alpha",
+                    shape=(1 if activation == "prelu_shared" else channels,),
+                    init=alpha_initializer or mx.init.Constant(0.25),
+                    wd_mult=0.0,
+                )
+
+    def _is_fast(self, x) -> bool:
+        possible = (
+            self._kernel in (2, 3)
+            and self._strides == 1
+            and self._padding < self._kernel
+            and self.weight.dtype in ("float32", np.float32)
+            and not is_portable(x)
+        )
+        if not possible or self.fast is False:
+            return False
+        if isinstance(x, mx.nd.NDArray):
+            on_cpu = x.context.device_type != "gpu"
+        else:
+            on_cpu = bool(self.fast) or mx.context.num_gpus() == 0
+        return on_cpu and (bool(self.fast) or library.isa() != "baseline")
+
+    def hybridize(self, *args, **kwargs):
+        self.weight.graph_overwrites = False
+        super().hybridize(*args, **kwargs)
+
+    def hybrid_forward(self, F, x, weight, bias, alpha=None):
+        if self._is_fast(x):
+            accumulates = self.weight.grad_req == "add"
+            if F is mx.sym and not accumulates:
+                self.weight.graph_overwrites = True
+            return conv_prelu(x, weight, bias, alpha, self._padding, accumulates)
+        z = F.Convolution(
+            x,
+            weight,
+            bias,
+            num_filter=self._channels,
+            kernel=2 * (self._kernel,),
+            stride=2 * (self._strides,),
+            pad=2 * (self._padding,),
+        )
+        return self.relu(z) if alpha is None else prelu(z, alpha)
+
+    def __repr__(self):
+        shape = self.weight.shape
+        return (
+            f"ConvPReLU({shape[1] or None} -> {shape[0]}, kernel_size={self._kernel}, "
+            f"strides={self._strides}, padding={self._padding})"
+        )
 
 
 class SpatialPyramidPooling(mx.gluon.HybridBlock):

@@ -1,4 +1,4 @@
-// The only file that knows MXNet: attributes, shape and type inference, dispatch, error messages.
+// deeprect_prelu as MXNet sees it: attributes, shape and type inference, dispatch, error messages.
 // Errors are thrown as std::runtime_error, which MXNet turns into MXNetError; lib_api's own message
 // list is neither thread-safe nor ever emptied.
 #include <mxnet/lib_api.h>
@@ -11,6 +11,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "mxnet_text.h"
 #include "prelu_cpu.h"
 #ifdef DEEPRECT_WITH_CUDA
 #include "prelu_gpu.h"
@@ -24,6 +25,8 @@ namespace {
 
 using deeprect::DType;
 using deeprect::Extents;
+using deeprect::to_string;
+using deeprect::type_name;
 using mxnet::ext::MXReturnValue;
 using mxnet::ext::MXTensor;
 using mxnet::ext::OpResource;
@@ -33,38 +36,6 @@ using Shape = std::vector<unsigned int>;
 
 [[noreturn]] void fail(const std::string& message) {
   throw std::runtime_error("deeprect_prelu: " + message);
-}
-
-template <typename Dims>
-std::string to_string(const Dims& dims) {
-  std::string text = "(";
-  for (size_t i = 0; i < dims.size(); ++i) {
-    text += (i ? ", " : "") + std::to_string(dims[i]);
-  }
-  return text + (dims.size() == 1 ? ",)" : ")");
-}
-
-std::string type_name(int type) {
-  switch (type) {
-    case mxnet::ext::kFloat32:
-      return "float32";
-    case mxnet::ext::kFloat64:
-      return "float64";
-    case mxnet::ext::kFloat16:
-      return "float16";
-    case mxnet::ext::kUint8:
-      return "uint8";
-    case mxnet::ext::kInt32:
-      return "int32";
-    case mxnet::ext::kInt8:
-      return "int8";
-    case mxnet::ext::kInt64:
-      return "int64";
-    case 12:
-      return "bfloat16";
-    default:
-      return "of type number " + std::to_string(type);
-  }
 }
 
 DType dtype_of(const MXTensor& tensor) {

@@ -69,7 +69,7 @@ def test_a_fine_tuned_head_trains():
 @pytest.mark.parametrize(
     ("source", "config", "message"),
     [
-        ({}, {"activation": "relu"}, r"features.1.alpha has shape \(6,\) there and none here, and"),
+        ({}, {"activation": "relu"}, r"features.0.alpha has shape \(6,\) there and none here, and"),
         ({}, {"activation": "prelu_shared"}, r"alpha has shape \(6,\) there and \(1,\) here"),
         ({"width": 0.2}, {}, r"features.0.weight has shape \(13, 3, 7, 7\) there"),
         ({"hidden": (20,)}, {}, "do not fit deeprect_small14 with prelu"),

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 import mxnet as mx
 
+from ..operators import portable_operators
+
 
 @dataclass
 class Layer:
@@ -62,7 +64,8 @@ def summary(net: mx.gluon.HybridBlock, input_shape: tuple[int, ...] | None = Non
     if input_shape is None:
         size = net.config["input_size"]
         input_shape = (net.config["in_channels"], size, size)
-    graph = net(mx.sym.Variable("data")).get_internals()
+    with portable_operators():  # a node for each layer and for each activation
+        graph = net(mx.sym.Variable("data")).get_internals()
     argument_shapes, output_shapes, _ = graph.infer_shape(data=(1, *input_shape))
     shapes = dict(zip(graph.list_arguments(), argument_shapes))
     outputs = dict(zip(graph.list_outputs(), output_shapes))

@@ -7,7 +7,7 @@ from dataclasses import asdict
 import mxnet as mx
 from mxnet.gluon import nn
 
-from ..nn import PReLU, SpatialPyramidPooling
+from ..nn import ConvPReLU, PReLU, SpatialPyramidPooling
 from .config import Config, MaxPool
 
 
@@ -29,6 +29,8 @@ class DeepRect(mx.gluon.HybridBlock):
     prefix : str, optional
         Of the parameters' names; by default the architecture's name and an underscore, so that
         names are the same in every process.
+    fast : bool, optional
+        How the convolutions are computed, see `nn.ConvPReLU`; parameters are the same.
 
     Attributes
     ----------
@@ -45,19 +47,19 @@ class DeepRect(mx.gluon.HybridBlock):
         trained on, as `models.imagenet.describe` and the zoo.
     """
 
-    def __init__(self, config: Config, prefix: str | None = None):
+    def __init__(self, config: Config, prefix: str | None = None, fast: bool | None = None):
         super().__init__(prefix=f"{config.name}_" if prefix is None else prefix)
         self.config = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(config).items()}
         self.classes = self.preprocess = None
         with self.name_scope():
             self.features = nn.HybridSequential(prefix="")
             with self.features.name_scope():
-                units = self._add_trunk(config)
+                units = self._add_trunk(config, fast)
                 units = self._add_hidden(config, units)
             prefix = f"fc{len(config.hidden) + 1}_"
             self.output = nn.Dense(config.classes, in_units=units, prefix=prefix)
 
-    def _add_trunk(self, config: Config) -> int:
+    def _add_trunk(self, config: Config, fast: bool | None) -> int:
         """Add the convolutions and the pyramid; return the length of its output.
 
         A layer and its activation share a prefix: conv2_1_weight, conv2_1_bias, conv2_1_alpha.
@@ -71,15 +73,16 @@ class DeepRect(mx.gluon.HybridBlock):
             position += 1
             prefix = f"conv{stage}_{position}_"
             self.features.add(
-                nn.Conv2D(
+                ConvPReLU(
                     layer.filters,
                     layer.kernel,
                     layer.stride,
                     layer.pads[0],
                     in_channels=channels,
+                    activation=config.activation,
+                    fast=fast,
                     prefix=prefix,
-                ),
-                _activation(config.activation, layer.filters, prefix),
+                )
             )
             channels = layer.filters
         self.features.add(SpatialPyramidPooling(config.pyramid, config.map_size(), prefix="spp_"))
@@ -109,7 +112,12 @@ class DeepRect(mx.gluon.HybridBlock):
 
 
 def get_model(
-    name: str, activation: str = "prelu", *, prefix: str | None = None, **config
+    name: str,
+    activation: str = "prelu",
+    *,
+    prefix: str | None = None,
+    fast: bool | None = None,
+    **config,
 ) -> DeepRect:
     """Build a network of the paper; its parameters are not initialised.
 
@@ -120,6 +128,8 @@ def get_model(
     activation : {"prelu", "prelu_shared", "relu"}
     prefix : str, optional
         See `DeepRect`.
+    fast : bool, optional
+        See `ConvPReLU`; not part of the configuration.
     **config
         The other fields of `Config`: classes, in_channels, input_size, dropout, stem,
         width, hidden, pyramid.
@@ -138,4 +148,4 @@ def get_model(
     >>> net = get_model("deeprect_a", activation="prelu", classes=10, input_size=32, pyramid=(2, 1))
     >>> net.initialize(MSRA(rectifier_slopes(net), seed=1))
     """
-    return DeepRect(Config(name, activation, **config), prefix)
+    return DeepRect(Config(name, activation, **config), prefix, fast)
