@@ -262,3 +262,39 @@ def test_settings_of_the_paper():
             expected = 0.001 if "fc3" in name else 0.01
         assert init.std(name, value.shape) == pytest.approx(expected)
         assert value.std() == pytest.approx(expected, rel=5 / np.sqrt(value.size))
+
+
+def test_a_net_of_the_paper_is_drawn_in_place_with_gluon_s_values(monkeypatch):
+    def build():
+        return get_model("deeprect_a", width=0.1, hidden=(60, 50), classes=40)
+
+    nets = [build() for _ in range(4)]
+    init = MSRA(rectifier_slopes(nets[0]), seed=4)
+    with monkeypatch.context() as patch:
+        patch.delattr(MSRA, "_init_weight")  # what Gluon would call
+        nets[0].initialize(init)
+    nets[1].collect_params().initialize(init)
+    nets[2].initialize()
+    nets[2].initialize(init, force_reinit=True)
+    nets[3].initialize(init, ctx=[mx.cpu(0), mx.cpu(1)])
+    x = mx.nd.array(np.random.default_rng(0).standard_normal((1, 3, 224, 224)))
+    first = nets[0].collect_params()
+    for net in nets[1:]:
+        for name, parameter in net.collect_params().items():
+            for data in parameter.list_data():
+                np.testing.assert_array_equal(data.asnumpy(), first[name].data().asnumpy())
+    np.testing.assert_array_equal(nets[0](x).asnumpy(), nets[1](x).asnumpy())
+    assert nets[3].output.weight.list_ctx() == [mx.cpu(0), mx.cpu(1)]
+    # The memory is a parameter's like any other: it takes updates, and copies are apart.
+    weight = nets[3].output.weight
+    weight.list_data()[0][:] = 0
+    assert (weight.list_data()[0].asnumpy() == 0).all()
+    assert (weight.list_data()[1].asnumpy() != 0).all()
+
+
+def test_initialising_in_place_leaves_what_is_initialised():
+    net = get_model("deeprect_small14", width=0.1, hidden=(20, 10), classes=4)
+    net.features.initialize(mx.init.One())
+    net.initialize(MSRA(rectifier_slopes(net)))
+    assert (net.features[0].weight.data().asnumpy() == 1).all()
+    assert net.output.weight.data().asnumpy().std() > 0

@@ -7,6 +7,7 @@ from dataclasses import asdict
 import mxnet as mx
 from mxnet.gluon import nn
 
+from ..initializer import MSRA
 from ..nn import ConvPReLU, PReLU, SpatialPyramidPooling
 from .config import Config, MaxPool
 
@@ -97,6 +98,13 @@ class DeepRect(mx.gluon.HybridBlock):
             )
             units = size
         return units
+
+    def initialize(self, init=None, ctx=None, verbose=False, force_reinit=False):
+        """Initialise as any Gluon block does; an `MSRA` draws the weights in place."""
+        if isinstance(init, MSRA) and not verbose and not force_reinit:
+            init.initialize(self, ctx)
+        else:
+            super().initialize(init or mx.init.Uniform(), ctx, verbose, force_reinit)
 
     def forward(self, x):
         expected = (self.config["in_channels"], *2 * (self.config["input_size"],))
