@@ -48,9 +48,7 @@ def gradients(net, x, dy, mode, x_req="write", alpha_req="write", passes=1):
         data = mx.sym.Variable("data")
         args = {"data": mx.nd.array(x), net.alpha.name: alpha}
         grads = {name: mx.nd.zeros_like(value) for name, value in args.items()}
-        executor = net(data).bind(
-            mx.cpu(), args, grads, {"data": x_req, net.alpha.name: alpha_req}
-        )
+        executor = net(data).bind(mx.cpu(), args, grads, {"data": x_req, net.alpha.name: alpha_req})
         for _ in range(passes):
             y = executor.forward(is_train=True)[0]
             executor.backward(mx.nd.array(dy))
