@@ -16,6 +16,7 @@ import subprocess
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Callable
 
@@ -28,11 +29,9 @@ import mxnet as mx  # isort: skip
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 PASSES = {"forward": "forward", "both": "forward + backward"}
-# A graph's outputs are allocated once; `ours_fresh` runs imperatively, into new memory each time.
 COLUMNS = {
     "floor": "streaming floor",
     "ours": "ours",
-    "ours_fresh": "ours, fresh outputs",
     "mxnet": "MXNet LeakyReLU(prelu)",
     "mxnet_relu": "MXNet relu",
     "pytorch": "PyTorch",
@@ -53,50 +52,41 @@ SHAPES = {
     "tiny": (2, 10),
 }
 
-Runner = Callable[[str], None]
+# What deeprect_gluon.library.keep_memory tells the C library, for PyTorch's process too.
+KEEP_MEMORY = {
+    "MALLOC_TRIM_THRESHOLD_": str(1 << 40),
+    "MALLOC_MMAP_MAX_": "0",
+    "MALLOC_ARENA_MAX": "1",
+}
 
 
 class Operator:
-    """One of MXNet's graphs y = op(x[, alpha]), bound to preallocated arrays."""
+    """One of MXNet's operators, y = op(x[, alpha]), and its gradients."""
 
     def __init__(self, build, x, alpha, dy):
-        data, slopes = mx.sym.Variable("x"), mx.sym.Variable("alpha")
-        symbol = build(data, slopes)
-        args = {"x": x, "alpha": alpha}
-        self.args = {name: args[name] for name in symbol.list_arguments()}
-        self.grads = {name: mx.nd.zeros_like(value) for name, value in self.args.items()}
-        self.executor = symbol.bind(mx.cpu(), self.args, self.grads)
+        symbol = build(mx.sym.Variable("x"), mx.sym.Variable("alpha"))
+        inputs = {"x": x.copy(), "alpha": alpha.copy()}
+        self.inputs = {name: inputs[name] for name in symbol.list_arguments()}
+        for value in self.inputs.values():
+            value.attach_grad()
+        self.graph = mx.nd.CachedOp(symbol)
         self.dy = dy
 
-    def __call__(self, which: str) -> None:
-        self.executor.forward(is_train=which == "both")
-        if which == "both":
-            self.executor.backward(self.dy)
+    def __call__(self, which: str) -> mx.nd.NDArray:
+        if which == "forward":
+            return self.graph(*self.inputs.values())
+        with mx.autograd.record():
+            y = self.graph(*self.inputs.values())
+        y.backward(self.dy)
+        return y
 
     def results(self) -> dict[str, np.ndarray]:
-        self("both")
-        grads = {f"d{name}": grad.asnumpy() for name, grad in self.grads.items()}
-        return {"y": self.executor.outputs[0].asnumpy(), **grads}
+        y = self("both")
+        grads = {f"d{name}": value.grad.asnumpy() for name, value in self.inputs.items()}
+        return {"y": y.asnumpy(), **grads}
 
 
-def fresh_runner(x, alpha, dy) -> Runner:
-    """Return a runner of the imperative operator, whose output is new memory at every call."""
-    x, alpha = x.copy(), alpha.copy()
-    x.attach_grad()
-    alpha.attach_grad()
-
-    def run(which):
-        if which == "forward":
-            mx.nd.deeprect_prelu(x, alpha)
-            return
-        with mx.autograd.record():
-            y = mx.nd.deeprect_prelu(x, alpha)
-        y.backward(dy)
-
-    return run
-
-
-def time_mxnet(run: Runner, which: str, calls: int) -> float:
+def time_mxnet(run: Operator, which: str, calls: int) -> float:
     run(which)
     mx.nd.waitall()
     start = time.perf_counter()
@@ -185,18 +175,13 @@ def timers(shape: tuple[int, ...], threads: int, torch: Torch | None) -> dict[st
     x, dy = rng.standard_normal((2, *shape)).astype("float32")
     alpha = rng.uniform(0, 0.5, shape[1]).astype("float32")
     arrays = [mx.nd.array(v) for v in (x, alpha, dy)]
-    ours = Operator(lambda x, a: mx.sym.deeprect_prelu(x, a), *arrays)
-    built_in = Operator(lambda x, a: mx.sym.LeakyReLU(x, a, act_type="prelu"), *arrays)
-    relu = Operator(lambda x, a: mx.sym.relu(x), *arrays)
+    ours = Operator(mx.sym.deeprect_prelu, *arrays)
+    built_in = Operator(partial(mx.sym.LeakyReLU, act_type="prelu"), *arrays)
+    relu = Operator(lambda x, _: mx.sym.relu(x), *arrays)
     want = ours.results()
     require_equal("MXNet's LeakyReLU", built_in.results(), want)
     require_equal("MXNet's relu", relu.results(), {"y": np.maximum(x, 0), "dx": dy * (x > 0)})
-    runners = {
-        "ours": ours,
-        "ours_fresh": fresh_runner(*arrays),
-        "mxnet": built_in,
-        "mxnet_relu": relu,
-    }
+    runners = {"ours": ours, "mxnet": built_in, "mxnet_relu": relu}
     result = {"floor": Floor(x.size, threads).time}
     for name, run in runners.items():
         result[name] = lambda which, calls, run=run: time_mxnet(run, which, calls)
@@ -273,12 +258,13 @@ def main() -> None:
         "--output", type=Path, default=DOCS, help="folder for the JSON and the plot"
     )
     parser.add_argument(
-        "--keep-memory",
+        "--fresh-memory",
         action="store_true",
-        help="let the C library keep freed memory: see deeprect_gluon.library.keep_memory",
+        help="leave the C library as it is: large outputs are then mapped afresh at every call",
     )
     options = parser.parse_args()
-    if options.keep_memory:
+    if not options.fresh_memory:
+        os.environ.update(KEEP_MEMORY)
         dg.library.keep_memory()
 
     python = os.environ.get("DEEPRECT_BENCH_TORCH_PYTHON")
@@ -296,7 +282,7 @@ def main() -> None:
         "threads": threads,
         "isa": dg.library.isa(),
         "mxnet": mx.__version__,
-        "keep_memory": options.keep_memory,
+        "fresh_memory": options.fresh_memory,
         "repetitions": options.repetitions,
         "rows": rows,
     }
