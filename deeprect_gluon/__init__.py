@@ -5,9 +5,10 @@ from .version import __version__
 
 library.load()
 
-from . import amp, nn  # noqa: E402
-from .operators import prelu  # noqa: E402
+from . import amp, initializer, models, nn  # noqa: E402
+from .operators import conv_prelu, prelu  # noqa: E402
 
-amp.register("deeprect_prelu")
+amp.register("deeprect_prelu", half=True)
+amp.register("deeprect_conv_prelu", half=False)
 
-__all__ = ["__version__", "library", "nn", "prelu"]
+__all__ = ["__version__", "conv_prelu", "initializer", "library", "models", "nn", "prelu"]

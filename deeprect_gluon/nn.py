@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-import mxnet as mx
+from typing import Sequence
 
-from .operators import prelu
+import mxnet as mx
+import numpy as np
+
+from . import library
+from .operators import conv_prelu, is_portable, prelu
 
 
 class PReLU(mx.gluon.HybridBlock):
@@ -51,3 +55,185 @@ class PReLU(mx.gluon.HybridBlock):
 
     def __repr__(self):
         return f"PReLU({self.alpha.shape[0] or 'deferred'}, axis={self._axis})"
+
+
+class _AccumulatedWeight(mx.gluon.Parameter):
+    """A weight whose graph must know whether its gradient accumulates (see `operators`).
+
+    `identity` in front of the operator would copy a whole weight in every forward, so it is only
+    there when `grad_req` is "add"; a graph that was built without it must not be used with "add".
+    """
+
+    graph_overwrites = False
+
+    @property
+    def grad_req(self):
+        return self._grad_req
+
+    @grad_req.setter
+    def grad_req(self, req):
+        if req == "add" and self.graph_overwrites:
+            raise RuntimeError(
+                f"grad_req='add' for {self.name} comes after the net's graph was built; call "
+                "hybridize() of the net again, or set grad_req before its first use"
+            )
+        mx.gluon.Parameter.grad_req.fset(self, req)
+
+
+class ConvPReLU(mx.gluon.HybridBlock):
+    """Convolution with bias and the rectifier after it, in one operator where that is faster.
+
+    Parameters
+    ----------
+    channels : int
+        Number of filters.
+    kernel_size, strides, padding : int
+        As in `mx.gluon.nn.Conv2D`; squares only.
+    in_channels : int
+        Channels of the input; 0 to infer them from the first one.
+    activation : str
+        "prelu" (a slope for each channel), "prelu_shared" (one for the layer) or "relu".
+    alpha_initializer : Initializer
+        Of the slopes; the paper starts them at 0.25.
+    fast : bool, optional
+        False for MXNet's convolution and `deeprect_gluon.prelu`; True for `conv_prelu` wherever it
+        can be used: kernels of 2 and 3, stride 1, float32, on the CPU. By default it is used there
+        if this processor has at least AVX2 and the machine no GPU that a hybridized net might run
+        on.
+
+    Notes
+    -----
+    The parameters are Conv2D's `weight` and `bias` and PReLU's `alpha`, whatever `fast` says: it is
+    no part of what a checkpoint holds. Input (N, C, H, W).
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        kernel_size: int,
+        strides: int = 1,
+        padding: int = 0,
+        in_channels: int = 0,
+        activation: str = "prelu",
+        alpha_initializer: mx.init.Initializer | None = None,
+        fast: bool | None = None,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        if activation not in ("prelu", "prelu_shared", "relu"):
+            raise ValueError(f"unknown activation {activation!r}; give prelu, prelu_shared or relu")
+        self.fast = fast
+        self._channels, self._kernel = channels, kernel_size
+        self._strides, self._padding = strides, padding
+        with self.name_scope():
+            self.weight = self.params.get(
+                "weight",
+                shape=(channels, in_channels, kernel_size, kernel_size),
+                allow_deferred_init=True,
+            )
+            self.weight.__class__ = _AccumulatedWeight
+            self.bias = self.params.get("bias", shape=(channels,), init="zeros")
+            if activation == "relu":
+                self.relu = mx.gluon.nn.Activation("relu")
+            else:
+                self.alpha = self.params.get(
+                    "alpha",
+                    shape=(1 if activation == "prelu_shared" else channels,),
+                    init=alpha_initializer or mx.init.Constant(0.25),
+                    wd_mult=0.0,
+                )
+
+    def _is_fast(self, x) -> bool:
+        possible = (
+            self._kernel in (2, 3)
+            and self._strides == 1
+            and self._padding < self._kernel
+            and self.weight.dtype in ("float32", np.float32)
+            and not is_portable(x)
+        )
+        if not possible or self.fast is False:
+            return False
+        if isinstance(x, mx.nd.NDArray):
+            on_cpu = x.context.device_type != "gpu"
+        else:
+            on_cpu = bool(self.fast) or mx.context.num_gpus() == 0
+        return on_cpu and (bool(self.fast) or library.isa() != "baseline")
+
+    def hybridize(self, *args, **kwargs):
+        self.weight.graph_overwrites = False
+        super().hybridize(*args, **kwargs)
+
+    def hybrid_forward(self, F, x, weight, bias, alpha=None):
+        if self._is_fast(x):
+            accumulates = self.weight.grad_req == "add"
+            if F is mx.sym and not accumulates:
+                self.weight.graph_overwrites = True
+            return conv_prelu(x, weight, bias, alpha, self._padding, accumulates)
+        z = F.Convolution(
+            x,
+            weight,
+            bias,
+            num_filter=self._channels,
+            kernel=2 * (self._kernel,),
+            stride=2 * (self._strides,),
+            pad=2 * (self._padding,),
+        )
+        return self.relu(z) if alpha is None else prelu(z, alpha)
+
+    def __repr__(self):
+        shape = self.weight.shape
+        return (
+            f"ConvPReLU({shape[1] or None} -> {shape[0]}, kernel_size={self._kernel}, "
+            f"strides={self._strides}, padding={self._padding})"
+        )
+
+
+class SpatialPyramidPooling(mx.gluon.HybridBlock):
+    """Max pooling over a pyramid of grids, concatenated to one vector (He et al. 2014, SPP-net).
+
+    Level n divides an a x a map into n x n windows: the stride is floor(a / n) and the window
+    a - (n - 1) * stride. The windows cover the whole map; where n divides a they are disjoint.
+    They are fixed when the block is made, so that it exports as plain pooling nodes.
+
+    Parameters
+    ----------
+    pyramid : sequence of int
+        The levels, in the order of the output.
+    map_size : int
+        Height and width a of the input map; at least the largest level.
+
+    Notes
+    -----
+    Input (N, C, a, a); output (N, C * sum(n * n for n in pyramid)), level after level, each in
+    the order channel, row, column.
+
+    Raises
+    ------
+    ValueError
+        If a level is smaller than 1 or larger than the map.
+    """
+
+    def __init__(self, pyramid: Sequence[int], map_size: int, **kwargs):
+        super().__init__(**kwargs)
+        if not pyramid or not all(1 <= n <= map_size for n in pyramid):
+            raise ValueError(
+                f"a pyramid {tuple(pyramid)} cannot pool a {map_size}x{map_size} map; "
+                f"every level must lie between 1 and {map_size}"
+            )
+        self.pyramid = tuple(pyramid)
+        self.map_size = map_size
+
+    def windows(self) -> list[tuple[int, int, int]]:
+        """Return (level, window, stride) of each level."""
+        strides = [self.map_size // n for n in self.pyramid]
+        return [(n, self.map_size - (n - 1) * s, s) for n, s in zip(self.pyramid, strides)]
+
+    def hybrid_forward(self, F, x):
+        levels = [
+            F.flatten(F.Pooling(x, kernel=(w, w), stride=(s, s), pool_type="max"))
+            for _, w, s in self.windows()
+        ]
+        return F.concat(*levels, dim=1)
+
+    def __repr__(self):
+        return f"SpatialPyramidPooling({self.pyramid}, map_size={self.map_size})"

@@ -1,4 +1,4 @@
-// Sums that do not lose what they are asked to keep. V is a double or a vector of doubles.
+// Sums that do not lose what they are asked to keep. V is a number or a vector.
 //
 // A product of two floats is exact in double, and a plain double accumulator keeps 29 bits to
 // spare. Doubles get a sum of twice their precision: Knuth's two-sum carries along the rounding
@@ -8,6 +8,8 @@
 #define DEEPRECT_COMPENSATED_SUM_H_
 
 #include <cmath>
+
+#include "prelu_math.h"
 
 namespace deeprect {
 
@@ -22,7 +24,7 @@ template <typename V>
 struct CompensatedSum {
   V sum{};
   V error{};
-  void add(V term) {
+  DEEPRECT_HD void add(V term) {
     const V total = sum + term;
     const V part = total - sum;
     error += (sum - (total - part)) + (term - part);
@@ -38,7 +40,8 @@ inline CompensatedSum<double> compensated(const PlainSum<double>& s) { return {s
 inline CompensatedSum<double> compensated(const CompensatedSum<double>& s) { return s; }
 
 // Once the sum is infinite or NaN its error term means nothing.
-inline double value(const CompensatedSum<double>& s) {
+template <typename T>
+DEEPRECT_HD T value(const CompensatedSum<T>& s) {
   return std::isfinite(s.sum) ? s.sum + s.error : s.sum;
 }
 

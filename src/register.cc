@@ -1,16 +1,21 @@
-// The only file that knows MXNet: attributes, shape and type inference, dispatch, error messages.
+// deeprect_prelu as MXNet sees it: attributes, shape and type inference, dispatch, error messages.
 // Errors are thrown as std::runtime_error, which MXNet turns into MXNetError; lib_api's own message
 // list is neither thread-safe nor ever emptied.
 #include <mxnet/lib_api.h>
 
 #include <cstdlib>
 #include <exception>
+#include <limits>
 #include <stdexcept>
 #include <string>
 #include <unordered_map>
 #include <vector>
 
+#include "mxnet_text.h"
 #include "prelu_cpu.h"
+#ifdef DEEPRECT_WITH_CUDA
+#include "prelu_gpu.h"
+#endif
 #include "threads.h"
 
 static_assert(MX_LIBRARY_VERSION == 11,
@@ -20,6 +25,8 @@ namespace {
 
 using deeprect::DType;
 using deeprect::Extents;
+using deeprect::to_string;
+using deeprect::type_name;
 using mxnet::ext::MXReturnValue;
 using mxnet::ext::MXTensor;
 using mxnet::ext::OpResource;
@@ -29,38 +36,6 @@ using Shape = std::vector<unsigned int>;
 
 [[noreturn]] void fail(const std::string& message) {
   throw std::runtime_error("deeprect_prelu: " + message);
-}
-
-template <typename Dims>
-std::string to_string(const Dims& dims) {
-  std::string text = "(";
-  for (size_t i = 0; i < dims.size(); ++i) {
-    text += (i ? ", " : "") + std::to_string(dims[i]);
-  }
-  return text + (dims.size() == 1 ? ",)" : ")");
-}
-
-std::string type_name(int type) {
-  switch (type) {
-    case mxnet::ext::kFloat32:
-      return "float32";
-    case mxnet::ext::kFloat64:
-      return "float64";
-    case mxnet::ext::kFloat16:
-      return "float16";
-    case mxnet::ext::kUint8:
-      return "uint8";
-    case mxnet::ext::kInt32:
-      return "int32";
-    case mxnet::ext::kInt8:
-      return "int8";
-    case mxnet::ext::kInt64:
-      return "int64";
-    case 12:
-      return "bfloat16";
-    default:
-      return "of type number " + std::to_string(type);
-  }
 }
 
 DType dtype_of(const MXTensor& tensor) {
@@ -182,12 +157,48 @@ MXReturnValue backward(const Attributes& attributes, std::vector<MXTensor>* inpu
   return mxnet::ext::MX_SUCCESS;
 }
 
+#ifdef DEEPRECT_WITH_CUDA
+// lib_api sizes its workspaces by an int. MXNet keeps one for each stream: ask once in a call.
+void* allocate_gpu(const OpResource& resource, int64_t bytes) {
+  if (bytes > std::numeric_limits<int>::max()) {
+    fail("the backward needs a workspace of " + std::to_string(bytes) +
+         " bytes on the GPU and MXNet grants less than 2 GiB; split the data");
+  }
+  return bytes == 0 ? nullptr : resource.alloc_gpu(static_cast<int>(bytes));
+}
+
+MXReturnValue forward_gpu(const Attributes& attributes, std::vector<MXTensor>* inputs,
+                          std::vector<MXTensor>* outputs, const OpResource& resource) {
+  const MXTensor &data = (*inputs)[0], &alpha = (*inputs)[1];
+  deeprect::prelu_forward_gpu(extents_of(attributes, data, alpha), dtype_of(data), data.data_ptr,
+                              dtype_of(alpha), alpha.data_ptr, (*outputs)[0].data_ptr,
+                              resource.get_cuda_stream());
+  return mxnet::ext::MX_SUCCESS;
+}
+
+MXReturnValue backward_gpu(const Attributes& attributes, std::vector<MXTensor>* inputs,
+                           std::vector<MXTensor>* outputs, const OpResource& resource) {
+  const MXTensor &dy = (*inputs)[0], &data = (*inputs)[1], &alpha = (*inputs)[2];
+  const Extents extents = extents_of(attributes, data, alpha);
+  const DType type = dtype_of(data);
+  void* workspace = allocate_gpu(resource, deeprect::prelu_backward_gpu_workspace(extents, type));
+  deeprect::prelu_backward_gpu(extents, type, dy.data_ptr, data.data_ptr, dtype_of(alpha),
+                               alpha.data_ptr, (*outputs)[0].data_ptr, (*outputs)[1].data_ptr,
+                               workspace, resource.get_cuda_stream());
+  return mxnet::ext::MX_SUCCESS;
+}
+#endif
+
 }  // namespace
 
 REGISTER_OP(deeprect_prelu)
     .setParseAttrs(parse_attributes)
     .setInferType(infer_type)
     .setInferShape(infer_shape)
+#ifdef DEEPRECT_WITH_CUDA
+    .setForward(forward_gpu, "gpu")
+    .setBackward(backward_gpu, "gpu")
+#endif
     .setForward(forward, "cpu")
     .setBackward(backward, "cpu");
 

@@ -1,0 +1,33 @@
+.DEFAULT_GOAL := help
+PYTHON_OF_PROJECT := .venv/bin/python
+CXX_SOURCES := $(wildcard src/*.h src/*.cc src/*.cu src/*.cuh tests/*/*.h tests/*/*.cc)
+
+.PHONY: help setup demo test lint format clean
+
+help: ## Show what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: .venv/.ready ## Make .venv: dependencies, the project, Horovod
+
+.venv/.ready: requirements.txt pyproject.toml setup.py scripts/setup.sh $(wildcard src/*)
+	scripts/setup.sh
+	touch $@
+
+demo: setup ## Train on Fashion-MNIST, show the figure and the table, publish, reload, export (10 minutes)
+	$(PYTHON_OF_PROJECT) scripts/demo.py
+
+test: setup ## Run the test suite
+	$(PYTHON_OF_PROJECT) -m pytest
+
+lint: setup ## Check style: ruff and clang-format
+	$(PYTHON_OF_PROJECT) -m ruff check .
+	$(PYTHON_OF_PROJECT) -m ruff format --check .
+	.venv/bin/clang-format --dry-run -Werror $(CXX_SOURCES)
+
+format: setup ## Bring the style in order
+	$(PYTHON_OF_PROJECT) -m ruff check --fix .
+	$(PYTHON_OF_PROJECT) -m ruff format .
+	.venv/bin/clang-format -i $(CXX_SOURCES)
+
+clean: ## Remove what was built, but not runs/
+	rm -rf .venv build dist *.egg-info deeprect_gluon/*.so

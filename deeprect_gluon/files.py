@@ -1,0 +1,26 @@
+"""Files that are whole or not there."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Callable
+
+
+def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
+    """Have `write(temporary)` make a file beside `path`, and rename it when it is safely on disk.
+
+    Raises
+    ------
+    OSError
+        If the disk is full or not writable; what was at `path` is still there.
+    """
+    # The suffix stays last: MXNet and matplotlib choose formats by it.
+    temporary = path.with_name(f".{os.getpid()}.{path.name}")
+    try:
+        write(temporary)
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)

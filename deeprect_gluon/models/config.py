@@ -1,0 +1,132 @@
+"""What a network is built from: a published architecture and the choices left to the user."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+
+from .architectures import ARCHITECTURES, HALVE, Conv, MaxPool
+
+ACTIVATIONS = ("prelu", "prelu_shared", "relu")
+
+
+def model_names() -> list[str]:
+    """Return the names that `get_model` knows."""
+    return list(ARCHITECTURES)
+
+
+def _choose(value: str, known, what: str) -> str:
+    """Return `value` in lower case if it is one of the known names."""
+    if not isinstance(value, str) or value.lower() not in known:
+        close = difflib.get_close_matches(str(value).lower(), known, n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        raise ValueError(f"unknown {what} {value!r}{hint} Known: {', '.join(known)}")
+    return value.lower()
+
+
+def _whole(value, what: str) -> int:
+    if isinstance(value, bool) or int(value) != value or value < 1:
+        raise ValueError(f"{what} must be a whole number of at least 1, got {value!r}")
+    return int(value)
+
+
+@dataclass
+class Config:
+    """All that determines a network, and nothing else: JSON in, JSON out.
+
+    Parameters
+    ----------
+    name : str
+        An architecture, one of `model_names()`.
+    activation : str
+        "prelu" (a slope for each channel), "prelu_shared" (one for each layer) or "relu".
+    classes, in_channels : int
+        Outputs of the last layer and channels of the image.
+    input_size : int
+        Height and width of the image in pixels.
+    dropout : float
+        Probability of dropping a unit of a hidden fully-connected layer.
+    stem : str
+        "imagenet", the published first layers, or, for the small nets, "small_image": 7x7 with
+        stride 1 and a 2x2 pooling, for images of about 28 to 32 pixels.
+    width : float
+        Factor on the number of filters of every convolution.
+    hidden : sequence of int
+        Units of the hidden fully-connected layers.
+    pyramid : sequence of int, optional
+        Levels of the spatial pyramid pooling; by default the published ones.
+
+    Raises
+    ------
+    ValueError
+        If a value is unknown or out of its range, or the image too small for the architecture;
+        the message names the smallest input size.
+    """
+
+    name: str
+    activation: str = "prelu"
+    classes: int = 1000
+    in_channels: int = 3
+    input_size: int = 224
+    dropout: float = 0.5
+    stem: str = "imagenet"
+    width: float = 1.0
+    hidden: tuple[int, ...] = (4096, 4096)
+    pyramid: tuple[int, ...] | None = None
+
+    def __post_init__(self):
+        self.name = _choose(self.name, model_names(), "model")
+        self.activation = _choose(self.activation, ACTIVATIONS, "activation")
+        architecture = ARCHITECTURES[self.name]
+        self.stem = _choose(self.stem, list(architecture.stems), f"stem for {self.name}")
+        for field in ("classes", "in_channels", "input_size"):
+            setattr(self, field, _whole(getattr(self, field), field))
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout must be at least 0 and less than 1, got {self.dropout!r}")
+        if not self.width > 0:
+            raise ValueError(f"width must be positive, got {self.width!r}")
+        self.hidden = tuple(_whole(n, "a hidden layer's size") for n in self.hidden)
+        self.pyramid = tuple(
+            _whole(n, "a pyramid level") for n in self.pyramid or architecture.pyramid
+        )
+        if self.map_size() < max(self.pyramid):
+            raise ValueError(
+                f"input_size={self.input_size} is too small for {self.name} with the pyramid "
+                f"{self.pyramid}: the smallest is {self.smallest_input()}"
+                " (fewer pyramid levels admit smaller images)"
+            )
+
+    @property
+    def layers(self) -> list[Conv | MaxPool]:
+        """The convolutions, one by one and scaled by `width`, and the poolings between them."""
+        architecture = ARCHITECTURES[self.name]
+        published = list(architecture.stems[self.stem])
+        for stage in architecture.stages:
+            published += [stage, HALVE]
+        layers = []
+        for layer in published[:-1]:  # the pyramid takes the place of the last pooling
+            if isinstance(layer, MaxPool):
+                layers.append(layer)
+                continue
+            filters = max(1, round(layer.filters * self.width))
+            for i in range(layer.times):
+                pad = layer.pads[i % len(layer.pads)]
+                layers.append(Conv(layer.kernel, filters, stride=layer.stride, pads=(pad,)))
+        return layers
+
+    def map_size(self, input_size: int | None = None) -> int:
+        """Return the size of the last map for an image of `input_size` pixels; 0 if it is empty."""
+        size = input_size or self.input_size
+        for layer in self.layers:
+            pad = layer.pads[0] if isinstance(layer, Conv) else 0
+            size = (size + 2 * pad - layer.kernel) // layer.stride + 1
+            if size < 1:
+                return 0
+        return size
+
+    def smallest_input(self) -> int:
+        """Return the smallest input size whose last map holds the largest pyramid level."""
+        size = 1
+        while self.map_size(size) < max(self.pyramid):
+            size += 1
+        return size

@@ -1,0 +1,151 @@
+"""The network as a Gluon block, built from its configuration."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import mxnet as mx
+from mxnet.gluon import nn
+
+from ..nn import ConvPReLU, PReLU, SpatialPyramidPooling
+from .config import Config, MaxPool
+
+
+def _activation(kind: str, channels: int, prefix: str) -> mx.gluon.HybridBlock:
+    if kind == "relu":
+        return nn.Activation("relu", prefix=prefix)
+    return PReLU(shared=kind == "prelu_shared", in_channels=channels, prefix=prefix)
+
+
+class DeepRect(mx.gluon.HybridBlock):
+    """A network of He et al. 2015.
+
+    Input (N, in_channels, input_size, input_size); output (N, classes), the scores before softmax.
+
+    Parameters
+    ----------
+    config : Config
+        What to build.
+    prefix : str, optional
+        Of the parameters' names; by default the architecture's name and an underscore, so that
+        names are the same in every process.
+    fast : bool, optional
+        How the convolutions are computed, see `nn.ConvPReLU`; parameters are the same.
+
+    Attributes
+    ----------
+    features : HybridSequential
+        Everything up to the last hidden layer, its activation and dropout included.
+    output : Dense
+        The classifier.
+    config : dict
+        `get_model(**net.config)` builds the same network; it is ready for JSON.
+    classes : sequence of str or None
+        Their names, and
+    preprocess : callable or None
+        from images to the input, with its `mean` and `std`: set by whoever knows what the net was
+        trained on, as `models.imagenet.describe` and the zoo.
+    """
+
+    def __init__(self, config: Config, prefix: str | None = None, fast: bool | None = None):
+        super().__init__(prefix=f"{config.name}_" if prefix is None else prefix)
+        self.config = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(config).items()}
+        self.classes = self.preprocess = None
+        with self.name_scope():
+            self.features = nn.HybridSequential(prefix="")
+            with self.features.name_scope():
+                units = self._add_trunk(config, fast)
+                units = self._add_hidden(config, units)
+            prefix = f"fc{len(config.hidden) + 1}_"
+            self.output = nn.Dense(config.classes, in_units=units, prefix=prefix)
+
+    def _add_trunk(self, config: Config, fast: bool | None) -> int:
+        """Add the convolutions and the pyramid; return the length of its output.
+
+        A layer and its activation share a prefix: conv2_1_weight, conv2_1_bias, conv2_1_alpha.
+        """
+        channels, stage, position = config.in_channels, 1, 0
+        for layer in config.layers:
+            if isinstance(layer, MaxPool):
+                self.features.add(nn.MaxPool2D(layer.kernel, layer.stride, prefix=f"pool{stage}_"))
+                stage, position = stage + 1, 0
+                continue
+            position += 1
+            prefix = f"conv{stage}_{position}_"
+            self.features.add(
+                ConvPReLU(
+                    layer.filters,
+                    layer.kernel,
+                    layer.stride,
+                    layer.pads[0],
+                    in_channels=channels,
+                    activation=config.activation,
+                    fast=fast,
+                    prefix=prefix,
+                )
+            )
+            channels = layer.filters
+        self.features.add(SpatialPyramidPooling(config.pyramid, config.map_size(), prefix="spp_"))
+        return channels * sum(n * n for n in config.pyramid)
+
+    def _add_hidden(self, config: Config, units: int) -> int:
+        for i, size in enumerate(config.hidden, start=1):
+            self.features.add(
+                nn.Dense(size, in_units=units, prefix=f"fc{i}_"),
+                _activation(config.activation, size, f"fc{i}_"),
+                nn.Dropout(config.dropout),
+            )
+            units = size
+        return units
+
+    def forward(self, x):
+        expected = (self.config["in_channels"], *2 * (self.config["input_size"],))
+        if isinstance(x, mx.nd.NDArray) and x.shape[1:] != expected:
+            raise ValueError(
+                f"{self.config['name']} was built for images of shape {expected}, got a batch of "
+                f"shape {x.shape}; resize the images or build it with another input_size"
+            )
+        return super().forward(x)
+
+    def hybrid_forward(self, F, x):
+        return self.output(self.features(x))
+
+
+def get_model(
+    name: str,
+    activation: str = "prelu",
+    *,
+    prefix: str | None = None,
+    fast: bool | None = None,
+    **config,
+) -> DeepRect:
+    """Build a network of the paper; its parameters are not initialised.
+
+    Parameters
+    ----------
+    name : str
+        One of `model_names()`.
+    activation : {"prelu", "prelu_shared", "relu"}
+    prefix : str, optional
+        See `DeepRect`.
+    fast : bool, optional
+        See `ConvPReLU`; not part of the configuration.
+    **config
+        The other fields of `Config`: classes, in_channels, input_size, dropout, stem,
+        width, hidden, pyramid.
+
+    Returns
+    -------
+    DeepRect
+
+    Raises
+    ------
+    ValueError
+        See `Config`.
+
+    Examples
+    --------
+    >>> net = get_model("deeprect_a", activation="prelu", classes=10, input_size=32, pyramid=(2, 1))
+    >>> net.initialize(MSRA(rectifier_slopes(net), seed=1))
+    """
+    return DeepRect(Config(name, activation, **config), prefix, fast)

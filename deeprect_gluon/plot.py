@@ -1,0 +1,66 @@
+"""Figures of trainings."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Mapping, Sequence
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from .train.history import Row
+
+
+def loss_curves(runs: Mapping[str, Sequence[Row]], classes: int, title: str, path: Path) -> None:
+    """Draw the training loss of several runs over their steps, beside the loss of guessing.
+
+    Parameters
+    ----------
+    runs : mapping of label to rows
+    classes : int
+        Guessing among them costs ln(classes) nats.
+    title : str
+    path : Path
+        The picture's file; its suffix gives the format.
+    """
+    figure = Figure(figsize=(7, 4.2), dpi=120)
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    for label, rows in runs.items():
+        axes.plot([r.step for r in rows], [r.train_loss for r in rows], label=label)
+    axes.axhline(math.log(classes), color="0.6", linestyle=":", label=f"guessing: ln {classes}")
+    axes.set(xlabel="step", ylabel="training loss (nats)", title=title, ylim=(0, None))
+    axes.legend()
+    figure.tight_layout()
+    figure.savefig(path)
+
+
+def learning_curves(rows: Sequence[Row], title: str, path: Path) -> None:
+    """Draw the loss and the error of one run over its epochs.
+
+    Parameters
+    ----------
+    rows : sequence of Row
+    title : str
+    path : Path
+    """
+    figure = Figure(figsize=(9, 3.6), dpi=120)
+    FigureCanvasAgg(figure)
+    panels = figure.subplots(1, 2)
+    for axes, name, unit, scale in (
+        (panels[0], "loss", "nats", 1),
+        (panels[1], "error", "%", 100),
+    ):
+        for split in ("train", "val"):
+            points = [
+                (r.epoch, scale * getattr(r, f"{split}_{name}"))
+                for r in rows
+                if getattr(r, f"{split}_{name}") is not None
+            ]
+            axes.plot(*zip(*points), label={"train": "training", "val": "validation"}[split])
+        axes.set(xlabel="epoch", ylabel=f"{name} ({unit})", ylim=(0, None))
+        axes.legend()
+    figure.suptitle(title)
+    figure.tight_layout()
+    figure.savefig(path)

@@ -1,0 +1,82 @@
+#!/usr/bin/env bash
+# Makes .venv: system packages, an interpreter, the pinned environment, the project and Horovod.
+# Running it again installs only what is missing.
+#
+#   PYTHON   the interpreter to use (default: the newest of python3.11 … python3.8 that works)
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+say() { printf 'setup: %s\n' "$*" >&2; }
+die() { say "$*"; exit 1; }
+
+install_system_packages() {
+  command -v dpkg-query >/dev/null || return 0 # not Debian: the checks below name what is missing
+  local missing=() package
+  # libgomp1 serves MXNet, libgl1 and libglib2.0-0 serve OpenCV.
+  for package in g++ python3-venv libgomp1 libgl1 libglib2.0-0 dataset-fashion-mnist; do
+    [[ $(dpkg-query -W -f='${Status}' "$package" 2>/dev/null) == "install ok installed" ]] ||
+      missing+=("$package")
+  done
+  ((${#missing[@]})) || return 0
+  if ((EUID == 0)); then
+    say "installing ${missing[*]}"
+    apt-get update -qq
+    DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "${missing[@]}"
+  else
+    say "not root, so these system packages stay missing: ${missing[*]}" \
+      "(to have them: apt-get install ${missing[*]})"
+    [[ " ${missing[*]} " != *" dataset-fashion-mnist "* ]] || unpack_dataset ||
+      say "Fashion-MNIST will be downloaded when it is first used"
+  fi
+}
+
+# Without root, the dataset's package can be unpacked into the folder where Gluon keeps datasets.
+unpack_dataset() {
+  local target=${MXNET_HOME:-$HOME/.mxnet}/datasets/fashion-mnist work
+  [[ ! -e $target/t10k-labels-idx1-ubyte.gz ]] || return 0
+  work=$(mktemp -d)
+  (cd "$work" && apt-get download -qq dataset-fashion-mnist && dpkg -x ./*.deb .) &&
+    mkdir -p "$target" && cp "$work"/usr/share/datasets/fashion-mnist/*.gz "$target"
+  local status=$?
+  rm -rf "$work"
+  return $status
+}
+
+make_venv() {
+  [[ ! -x .venv/bin/pip ]] || return 0
+  local name
+  for name in ${PYTHON:-python3.11 python3.10 python3.9 python3.8 python3}; do
+    if "$name" -c 'import sys, ensurepip; sys.exit(not (3, 8) <= sys.version_info[:2] <= (3, 11))' \
+      2>/dev/null; then
+      say "making .venv with $("$name" --version)"
+      "$name" -m venv .venv
+      return
+    fi
+  done
+  die "no usable Python among ${PYTHON:-python3.11 … python3.8, python3}:" \
+    "MXNet 1.9.1 needs Python 3.8 to 3.11 with venv; install one or name it in PYTHON"
+}
+
+install_horovod() {
+  local version=0.28.1
+  has_horovod() { .venv/bin/python -c 'import horovod.mxnet' 2>/dev/null; }
+  ! has_horovod || return 0
+  say "building Horovod $version for MXNet (about two minutes; log in .venv/horovod.log)"
+  # Horovod's build looks for cmake and for an installed MXNet, hence PATH and no isolation.
+  PATH="$PWD/.venv/bin:$PATH" HOROVOD_WITH_MXNET=1 HOROVOD_WITH_GLOO=1 HOROVOD_WITHOUT_MPI=1 \
+    HOROVOD_WITHOUT_TENSORFLOW=1 HOROVOD_WITHOUT_PYTORCH=1 \
+    .venv/bin/pip install -q --no-build-isolation "horovod==$version" >.venv/horovod.log 2>&1 || true
+  has_horovod || say "Horovod could not be built; everything but distributed training works" \
+    "(the reason is at the end of .venv/horovod.log)"
+}
+
+install_system_packages
+command -v "${CXX:-g++}" >/dev/null || command -v clang++ >/dev/null ||
+  die "no C++ compiler found; install one (Debian: apt-get install g++) or name it in CXX"
+make_venv
+say "installing the pinned environment"
+.venv/bin/pip install -q --disable-pip-version-check -r requirements.txt
+say "building deeprect_gluon"
+.venv/bin/pip install -q --disable-pip-version-check --no-build-isolation --no-deps -e .
+install_horovod
+say "ready: .venv"

@@ -1,0 +1,71 @@
+// The vector kernels of Winograd's convolution (conv_prelu.cc has the algorithm and the threads).
+// winograd_kernels.cc is compiled once for each instruction set; every build fills a table.
+#ifndef DEEPRECT_WINOGRAD_KERNELS_H_
+#define DEEPRECT_WINOGRAD_KERNELS_H_
+
+#include <cstdint>
+
+namespace deeprect {
+
+// A tile is kTile x kTile numbers in each of the two domains: a convolution of r x r weights
+// computes m x m outputs, m = kTile + 1 - r, from kTile x kTile inputs with kTile^2 products.
+constexpr int kTile = 6;
+constexpr int kPoints = kTile * kTile;
+
+// Rows of tiles of one image, in the plane of one channel (height x width, channels contiguous
+// planes). `pad` rows and columns of zeros surround the plane.
+struct TileRows {
+  int64_t height, width, pad;
+  int64_t tiles_x;      // tiles in a row
+  int64_t first, last;  // the rows [first, last)
+};
+
+// Kernels take channels in groups of `lanes`, of which some may not exist. `band` and `taps` are
+// scratch memory.
+struct WinogradTransforms {
+  // Transformed input tiles of a group of channels. `x` is the plane of the first.
+  // Writes tiles[p * point_stride + t * tile_stride + lane].
+  void (*input)(const TileRows&, const float* x, int64_t channels, float* band, float* tiles,
+                int64_t point_stride, int64_t tile_stride);
+  // The same of the gradient of the output, in m x m tiles, for the gradient of the weights.
+  void (*output_gradient)(const TileRows&, const float* dy, int64_t channels, float* band,
+                          float* tiles, int64_t point_stride, int64_t tile_stride);
+  // u[p * point_stride + k * block + lane] from w[lane * lane_stride + k * k_stride + tap], for k <
+  // depth and the block's first `width` lanes; `flipped` reverses the taps.
+  void (*weights)(const float* w, int64_t lane_stride, int64_t k_stride, bool flipped,
+                  int64_t depth, int64_t width, float* u, int64_t point_stride);
+  // Outputs of a group of channels from their products: the rectifier of transformed + bias.
+  // A null bias or alpha stands for none.
+  void (*output)(const TileRows&, const float* products, int64_t point_stride, int64_t tile_stride,
+                 int64_t channels, const float* bias, const float* alpha, int64_t alpha_stride,
+                 float* band, float* y);
+  // dw[lane * lane_stride + k * r * r + tap] (+)= what du, laid out as u, stands for.
+  void (*weight_gradient)(const float* du, int64_t point_stride, int64_t depth, int64_t width,
+                          float* taps, float* dw, int64_t lane_stride, bool accumulate);
+};
+
+struct WinogradKernels {
+  const char* isa;
+  int lanes;  // channels that a vector holds
+  int block;  // lanes of the right matrix that a product takes together
+  // c[i][block] (+)= sum over k of left[k * left_k + i * left_i] * right[k][block].
+  void (*multiply)(int64_t rows, int64_t depth, const float* left, int64_t left_k, int64_t left_i,
+                   const float* right, float* c, bool accumulate);
+  WinogradTransforms of_2x2, of_3x3;
+};
+
+namespace baseline {
+extern const WinogradKernels winograd;
+}
+#if defined(__x86_64__)
+namespace avx2 {
+extern const WinogradKernels winograd;
+}
+namespace avx512 {
+extern const WinogradKernels winograd;
+}
+#endif
+
+}  // namespace deeprect
+
+#endif  // DEEPRECT_WINOGRAD_KERNELS_H_

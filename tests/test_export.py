@@ -1,0 +1,93 @@
+"""Exported nets give the same answers in a new process, with the operator library and without."""
+
+import json
+import os
+import subprocess
+import sys
+
+import mxnet as mx
+import numpy as np
+import pytest
+
+import deeprect_gluon as dg
+from deeprect_gluon.export import export
+
+LOADER = """
+import sys
+if sys.argv[1] == "operator":
+    import deeprect_gluon
+import mxnet as mx, numpy as np
+path = sys.argv[2]
+net = mx.gluon.SymbolBlock.imports(path + "-symbol.json", ["data"], path + "-0000.params")
+np.save(path + "-y.npy", net(mx.nd.array(np.load(path + "-x.npy"))).asnumpy())
+"""
+
+
+def make_net():
+    nn = mx.gluon.nn
+    net = nn.HybridSequential(prefix="net_")
+    with net.name_scope():
+        net.add(nn.Conv2D(6, 3), dg.nn.PReLU(alpha_initializer=mx.init.Uniform(0.9)))
+        net.add(nn.Conv2D(5, 3), dg.nn.PReLU(shared=True))
+        # As many channels as columns: a slope on the wrong axis would go unnoticed by shapes.
+        net.add(dg.nn.PReLU(axis=-1, alpha_initializer=mx.init.Uniform(0.9)))
+        net.add(nn.Dropout(0.5), nn.Dense(7), dg.nn.PReLU(), nn.Dense(3))
+    net.initialize(mx.init.Normal(0.5))
+    return net
+
+
+def run_elsewhere(form, path, tmp_path):
+    """Load the export in a new process, in which the package exists only for form 'operator'."""
+    empty = tmp_path / "empty"
+    empty.mkdir(exist_ok=True)
+    block = "import sys; sys.modules['deeprect_gluon'] = None\n" if form == "portable" else ""
+    command = [sys.executable, "-c", block + LOADER, form, str(path)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(command, cwd=empty, env=environment, capture_output=True, text=True)
+    return done, f"{path}-y.npy"
+
+
+@pytest.mark.parametrize("form", ["operator", "portable"])
+def test_export_equals_the_net(tmp_path, form):
+    net = make_net()
+    x = mx.nd.random.normal(shape=(3, 2, 9, 9))
+    y = net(x).asnumpy()
+    path = tmp_path / "net"
+    symbol, params = export(net, path, portable=form == "portable")
+    assert (symbol.name, params.name) == ("net-symbol.json", "net-0000.params")
+    operators = {node["op"] for node in json.loads(symbol.read_text())["nodes"]}
+    assert ("deeprect_prelu" in operators) == (form == "operator")
+    np.save(f"{path}-x.npy", x.asnumpy())
+    done, answer = run_elsewhere(form, path, tmp_path)
+    assert done.returncode == 0, done.stderr
+    np.testing.assert_allclose(np.load(answer), y, rtol=1e-5, atol=1e-6)
+
+
+def test_gluons_own_export_works_too(tmp_path):
+    net = make_net()
+    x = mx.nd.random.normal(shape=(3, 2, 9, 9))
+    net.hybridize()
+    y = net(x).asnumpy()
+    net.export(str(tmp_path / "net"))
+    np.save(tmp_path / "net-x.npy", x.asnumpy())
+    done, answer = run_elsewhere("operator", tmp_path / "net", tmp_path)
+    assert done.returncode == 0, done.stderr
+    np.testing.assert_allclose(np.load(answer), y, rtol=1e-5, atol=1e-6)
+
+
+def test_without_the_library_the_fast_form_says_what_is_missing(tmp_path):
+    net = make_net()
+    net(mx.nd.zeros((1, 2, 9, 9)))
+    export(net, tmp_path / "net")
+    np.save(tmp_path / "net-x.npy", np.zeros((1, 2, 9, 9), np.float32))
+    done, _ = run_elsewhere("portable", tmp_path / "net", tmp_path)
+    assert done.returncode != 0
+    assert "deeprect_prelu" in done.stderr
+
+
+def test_folder_must_exist(tmp_path):
+    net = make_net()
+    net(mx.nd.zeros((1, 2, 9, 9)))
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        export(net, tmp_path / "nowhere" / "net")
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,120 @@
+"""The loop: SGD as written, measured exactly, the same bits from the same seed."""
+
+import mxnet as mx
+import numpy as np
+import pytest
+
+import deeprect_gluon as dg
+from deeprect_gluon.data import Batches, shift_and_flip
+from deeprect_gluon.train import History, TrainConfig, evaluate, fit
+from deeprect_gluon.train.history import read
+
+
+def make_net(dropout=0.0):
+    net = mx.gluon.nn.HybridSequential(prefix="net_")
+    with net.name_scope():
+        net.add(mx.gluon.nn.Conv2D(6, 3, padding=1), dg.nn.PReLU())
+        net.add(mx.gluon.nn.MaxPool2D(2, 2), mx.gluon.nn.Dropout(dropout))
+        net.add(mx.gluon.nn.Dense(5))
+    mx.random.seed(1)
+    net.initialize(mx.init.Normal(0.3))
+    net(mx.nd.zeros((1, 2, 6, 6)))  # draws the values now
+    return net
+
+
+def make_batches(n=64, batch=16, shuffle=True, **more):
+    rng = np.random.default_rng(0)
+    images = rng.normal(size=(n, 2, 6, 6)).astype(np.float32)
+    labels = (images[:, 0, :3, :3].sum((1, 2)) > 0).astype(np.int32) + 2
+    return Batches(images, labels, batch, shuffle, **more)
+
+
+def weights(net):
+    return {k: v.data().asnumpy() for k, v in net.collect_params().items()}
+
+
+def test_same_seed_gives_the_same_bits():
+    config = TrainConfig(epochs=3, batch_size=16, lr=0.1, report_every=3)
+
+    def train(seed):
+        net = make_net(dropout=0.5)
+        batches = make_batches(seed=seed, augment=shift_and_flip)
+        return fit(net, batches, make_batches(shuffle=False), config), weights(net)
+
+    (history, first), (again, second), (_, other) = train(0), train(0), train(1)
+    assert all((first[k] == second[k]).all() for k in first)
+    assert any((first[k] != other[k]).any() for k in first)
+    keep = [(r.step, r.train_loss, r.val_error) for r in history.rows]
+    assert keep == [(r.step, r.train_loss, r.val_error) for r in again.rows]
+
+
+def test_step_is_sgd_with_momentum_and_slopes_are_not_decayed():
+    """Three steps against the update rule computed in float64 from MXNet's own gradients."""
+    config = TrainConfig(epochs=1, batch_size=16, lr=0.05, weight_decay=0.1, max_steps=3)
+    batches = make_batches()
+    reference = make_net()
+    criterion = mx.gluon.loss.SoftmaxCrossEntropyLoss()
+    momentum = {}
+    for step, (images, labels) in enumerate(batches.epoch(0)):
+        if step == 3:
+            break
+        with mx.autograd.record():
+            loss = criterion(reference(images), labels).mean()
+        loss.backward()
+        for name, parameter in reference.collect_params().items():
+            value = parameter.data().asnumpy().astype(np.float64)
+            decay = 0.0 if name.endswith("alpha") else 0.1
+            gradient = parameter.grad().asnumpy() + decay * value
+            momentum[name] = 0.9 * momentum.get(name, 0) - 0.05 * gradient
+            parameter.set_data(mx.nd.array(value + momentum[name]))
+    net = make_net()
+    fit(net, batches, None, config)
+    expected = weights(reference)
+    for name, value in weights(net).items():
+        np.testing.assert_allclose(value, expected[name], rtol=1e-4, atol=1e-6)
+
+
+def test_learning_lowers_the_loss_and_the_history_tells_it(tmp_path):
+    config = TrainConfig(epochs=8, batch_size=16, lr=0.05, lr_drops=(6,), report_every=2)
+    history = History(tmp_path)
+    net = make_net()
+    fit(net, make_batches(), make_batches(shuffle=False), config, history=history)
+    history.close()
+    rows = history.rows
+    assert [r.step for r in rows] == list(range(2, 33, 2))
+    assert rows[-1].train_loss < rows[0].train_loss / 4
+    assert [r.lr for r in rows if r.val_error is not None] == [0.05] * 6 + [
+        pytest.approx(0.005)
+    ] * 2
+    assert read(tmp_path / "history.csv") == rows
+    assert list(tmp_path.glob("events.out.tfevents.*"))
+
+
+def test_evaluate_counts_every_image_once():
+    net = make_net()
+    batches = make_batches(n=50, batch=16, shuffle=False)
+    result = evaluate(net, batches)
+    scores = net(mx.nd.array(batches.images)).asnumpy().astype(np.float64)
+    log_p = scores - np.log(np.exp(scores).sum(1, keepdims=True))
+    assert result["images"] == 50
+    assert result["top1_error"] == (scores.argmax(1) != batches.labels).mean()
+    assert result["loss"] == pytest.approx(-log_p[np.arange(50), batches.labels].mean(), rel=1e-5)
+
+
+def test_divergence_stops_with_its_place():
+    config = TrainConfig(epochs=50, batch_size=16, lr=1e9, report_every=4)
+    with pytest.raises(FloatingPointError, match=r"between steps \d+ and \d+ .*learning rate"):
+        fit(make_net(), make_batches(), None, config)
+
+
+@pytest.mark.parametrize("name", ["epochs", "batch_size", "lr", "report_every"])
+def test_config_refuses_what_is_not_positive(name):
+    with pytest.raises(ValueError, match=f"{name}=0 must be greater"):
+        TrainConfig(**{name: 0})
+
+
+def test_history_of_another_form_is_refused(tmp_path):
+    path = tmp_path / "history.csv"
+    path.write_text("step,loss\n1,2\n")
+    with pytest.raises(ValueError, match=r"history.csv has columns \['step', 'loss'\]"):
+        read(path)
