@@ -166,7 +166,7 @@ def test_refuses_wrong_types(data, alpha):
     ],
 )
 def test_refuses_what_is_no_tensor(data, alpha):
-    with pytest.raises(TypeError, match=f"data is a {type(data).__name__}, .* must all be NDArrays"):
+    with pytest.raises(TypeError, match=f"data is a {type(data).__name__}, .* must all be NDA"):
         dg.prelu(data, alpha)
 
 
