@@ -94,9 +94,9 @@ def _check_gradient_sums(mx) -> None:
     y.backward()
     if slope.grad.asscalar() != -8:
         warnings.warn(
-            "MXNet had built a graph before deeprect_gluon was imported: gradients of a tensor that "
-            "eight or more PReLUs read will be wrong in static graphs. Import deeprect_gluon first, "
-            "or set MXNET_EXEC_INPLACE_GRAD_SUM_CAP=100000000 in the environment.",
+            "MXNet had built a graph before deeprect_gluon was imported: the gradient of a tensor "
+            "that eight or more PReLUs read will be wrong in static graphs; import deeprect_gluon "
+            "first, or set MXNET_EXEC_INPLACE_GRAD_SUM_CAP=100000000 in the environment",
             RuntimeWarning,
             stacklevel=4,
         )
@@ -129,7 +129,7 @@ def set_threads(count: int) -> None:
 
 
 def keep_memory() -> bool:
-    """Let the C library keep the memory that MXNet frees, for the next array, until the process ends.
+    """Let the C library keep the memory that MXNet frees, for the next array.
 
     MXNet has no memory pool on the CPU: by default every large array is mapped afresh, and filling
     its pages with zeros takes several times as long as a PReLU (docs/operator.md). Call this at the

@@ -49,6 +49,18 @@ def _with_req(x: Tensor) -> Tensor:
     return mx.nd.identity(x) if mx.autograd.is_recording() and x.grad is not None else x
 
 
+def _with_rank(alpha: mx.sym.Symbol) -> mx.sym.Symbol:
+    """Tell MXNet that a variable of unknown shape has one axis, as Gluon does for a parameter.
+
+    It reserves too little memory for an external operator's shapes if one has no known rank.
+    """
+    is_variable = alpha.get_children() is None
+    if is_variable and alpha.attr("__shape__") is None:
+        unknown = -1 if mx.util.is_np_shape() else 0
+        alpha._set_attr(__shape__=str((unknown,)))
+    return alpha
+
+
 def _namespace(**tensors):
     """Return mx.nd or mx.sym, to which all the tensors belong."""
     for kind, namespace in ((mx.sym.Symbol, mx.sym), (mx.nd.NDArray, mx.nd)):
@@ -67,7 +79,7 @@ def prelu(data: Tensor, alpha: Tensor, axis: int = 1) -> Tensor:
         Any shape with at least one axis; float16, float32 or float64.
     alpha : NDArray or Symbol
         Shape (C,), a slope for each channel, or (1,), one slope for all; the type of `data`, or
-        float32 beside float16 data.
+        float32 beside float16 data. A variable of unknown shape becomes (C,).
     axis : int
         The channel axis of `data`; negative counts from the end.
 
@@ -86,15 +98,14 @@ def prelu(data: Tensor, alpha: Tensor, axis: int = 1) -> Tensor:
 
     Notes
     -----
-    MXNet fails on an unknown number of axes before it calls an external operator, with an
-    MXNetError or a crash. So a Symbol's data must have a shape when shapes are inferred; and where
-    alpha is a variable without one, deferred as (0,) or known, data of one axis crash too: Gluon's
-    parameters always have it, in symbolic code write `mx.sym.Variable("alpha", shape=(0,))`.
+    A Symbol's data must have a shape when shapes are inferred: MXNet fails on an unknown number of
+    axes, with an MXNetError or a crash, before it calls an external operator.
     """
     F = _namespace(data=data, alpha=alpha)
     if is_portable(data):
         return _builtin_prelu(data, alpha, axis)
-    return F.deeprect_prelu(_with_req(data), _with_req(alpha), axis=axis)
+    slopes = _with_rank(alpha) if F is mx.sym else alpha
+    return F.deeprect_prelu(_with_req(data), _with_req(slopes), axis=axis)
 
 
 def conv_prelu(

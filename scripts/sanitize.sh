@@ -20,8 +20,18 @@ DEEPRECT_DEBUG="-O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno
 # Python itself is not instrumented: the runtimes must be loaded before it, and its own leaks, and
 # MXNet's, are not ours. From another folder, or Python would import the package beside the tests.
 cd "$build"
-export PYTHONPATH="$build" ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1
-LD_PRELOAD="$($compiler -print-file-name=libasan.so) $($compiler -print-file-name=libubsan.so)"
-export LD_PRELOAD
-exec "$python" -m pytest -q -p no:cacheprovider "$project/tests/test_operator.py" \
-    "$project/tests/test_operator_gradients.py" "$project/tests/test_operator_bits.py" "$@"
+rm -f report.*
+export PYTHONPATH="$build"
+export ASAN_OPTIONS="detect_leaks=0:log_path=$build/report"
+export UBSAN_OPTIONS="print_stacktrace=1:log_path=$build/report"
+runtimes="$($compiler -print-file-name=libasan.so) $($compiler -print-file-name=libubsan.so)"
+status=0
+LD_PRELOAD="$runtimes" "$python" -m pytest -q -p no:cacheprovider "$project/tests/test_operator.py" \
+    "$project/tests/test_operator_gradients.py" "$project/tests/test_operator_bits.py" "$@" || status=$?
+for report in report.*; do
+    if [ -e "$report" ]; then
+        cat "$report" >&2
+        status=1
+    fi
+done
+exit $status

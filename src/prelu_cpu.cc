@@ -133,8 +133,9 @@ struct Slopes {
         values.insert(values.end(), inner, static_cast<Math<T>>(to_math(a[c])));
       }
     });
-    while (int64_t(values.size()) < extents.channels)
-      values.push_back(values[values.size() - e.channels * inner]);
+    for (size_t period = values.size(); int64_t(values.size()) < extents.channels;) {
+      values.push_back(values[values.size() - period]);
+    }
   }
 };
 

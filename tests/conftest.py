@@ -25,8 +25,7 @@ def run_program():
         done = subprocess.run(
             [sys.executable, str(PROGRAMS / f"{name}.py"), *args],
             env={key: value for key, value in env.items() if value is not None},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            capture_output=True,
             text=True,
             timeout=300,
         )

@@ -166,7 +166,7 @@ def test_refuses_wrong_types(data, alpha):
     ],
 )
 def test_refuses_what_is_no_tensor(data, alpha):
-    with pytest.raises(TypeError, match=f"data is a {type(data).__name__}, .* all NDArrays"):
+    with pytest.raises(TypeError, match=f"data is a {type(data).__name__}, .* must all be NDA"):
         dg.prelu(data, alpha)
 
 
@@ -177,21 +177,14 @@ def test_refuses_data_without_axes():
     assert dg.prelu(mx.nd.array([[-4.0]]).sum(), mx.nd.array([0.5]), axis=0).asscalar() == -2
 
 
+@pytest.mark.parametrize("np_shape", [False, True])
 @pytest.mark.parametrize("rank", range(1, 9))
-def test_a_variable_of_unknown_length_becomes_one_slope_for_each_channel(rank):
-    y = dg.prelu(mx.sym.Variable("data"), mx.sym.Variable("alpha", shape=(0,)), axis=-1)
+def test_a_variable_of_unknown_shape_becomes_one_slope_for_each_channel(rank, np_shape):
+    """MXNet writes past its buffer for the shapes where alpha has no rank: `make sanitize`."""
     shape = tuple(range(2, 2 + rank))
-    assert y.infer_shape(data=shape) == ([shape, shape[-1:]], [shape], [])
-    # With NumPy shapes zero is a length, and the unknown is -1.
-    with mx.util.np_shape(True):
-        y = dg.prelu(mx.sym.Variable("data"), mx.sym.Variable("alpha", shape=(-1,)), axis=-1)
-        assert y.infer_shape(data=(0, *shape)) == ([(0, *shape), shape[-1:]], [(0, *shape)], [])
-
-
-def test_unknown_data_shape_is_an_error():
-    y = dg.prelu(mx.sym.Variable("data"), mx.sym.Variable("alpha"))
-    with pytest.raises(mx.MXNetError):
-        y.infer_shape_partial()
+    with mx.util.np_shape(np_shape):
+        y = dg.prelu(mx.sym.Variable("data"), mx.sym.Variable("alpha"), axis=-1)
+        assert y.infer_shape(data=shape) == ([shape, shape[-1:]], [shape], [])
 
 
 def test_refuses_unknown_arguments():

@@ -91,7 +91,7 @@ def test_alpha_gradient_of_many_equal_terms(dtype):
 
 
 def test_float64_sum_keeps_what_the_products_lose():
-    """(1 + e)(1 − e) − 1 = −e²: lost if the products are rounded before they are added."""
+    """(1 + e)(1 - e) - 1 = -e²: lost if the products are rounded before they are added."""
     e = 2.0**-30
     dy, x = np.array([1 + e, -1.0]), np.array([-(1 - e), -1.0])
     assert math.isclose(alpha_gradient(dy, x, (2, 1), 1), e * e, rel_tol=1e-15)

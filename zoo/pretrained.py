@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import fnmatch
 import logging
-import os
-from concurrent.futures import ThreadPoolExecutor
+from numbers import Integral
 from pathlib import Path
-from typing import Sequence
+from typing import Mapping, Sequence
 
 import mxnet as mx
 import numpy as np
@@ -71,7 +70,9 @@ def get_model(
         If there are no such weights.
     """
     name = models.Config(name).name  # refuses an unknown one
-    names = None if classes is None or isinstance(classes, int) else tuple(classes)
+    if isinstance(classes, str):
+        raise TypeError(f"classes={classes!r} is one name; give a number or a sequence of names")
+    names = None if classes is None or isinstance(classes, Integral) else tuple(classes)
     given = {"classes": len(names) if names else classes, "activation": activation, **config}
     given = {key: value for key, value in given.items() if value is not None}
     if not pretrained:
@@ -100,7 +101,7 @@ def load_entry(
 ) -> None:
     """Fill a net built from an entry's configuration with its weights, and let it know them."""
     new_head = net.config["classes"] != entry["config"]["classes"]
-    load_weights(net, store.read(entry["weights"]), ctx, new_head)
+    load_weights(net, store.read(entry["weights"], weights.decode), ctx, new_head)
     preprocess = entry["preprocess"]
     net.preprocess = Preprocess(
         net.config["input_size"], tuple(preprocess["mean"]), tuple(preprocess["std"])
@@ -119,17 +120,17 @@ def load_entry(
 
 def load_weights(
     net: mx.gluon.Block,
-    content: bytes,
+    arrays: Mapping[str, np.ndarray],
     ctx: mx.Context | Sequence[mx.Context],
     new_head: bool = False,
 ) -> None:
-    """Put the arrays of a weights file into a net that has none yet.
+    """Make arrays the parameters of a net that has none yet.
 
     Parameters
     ----------
     net : Block
-    content : bytes
-        Of a file in the form of `zoo.weights`.
+    arrays : mapping of structural name to float32 array
+        From `zoo.weights.decode`. They become the parameters' own memory.
     ctx : Context or list of Context
     new_head : bool
         Initialise the classifier anew (MSRA) instead.
@@ -140,7 +141,6 @@ def load_weights(
         If names or shapes differ; the net is left as it was.
     """
     parameters = net._collect_params_with_prefix()  # the names that save_parameters uses
-    arrays = weights.decode(content)
     different = sorted(parameters.keys() ^ arrays.keys())
     if different:
         raise ValueError(
@@ -159,10 +159,8 @@ def load_weights(
                 f"{name} was published with shape {array.shape}; the net asked for has {shape}; "
                 "leave the net's arguments as published"
             )
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as threads:
-        sources = {name: _Source(array, threads) for name, array in arrays.items()}
-        for name, source in sources.items():
-            parameters[name]._load_init(source, ctx)
+    for name, array in arrays.items():
+        parameters[name]._load_init(_Source(array), ctx)
     if new_head:
         net.output.initialize(MSRA(rectifier_slopes(net)), ctx=ctx)
 
@@ -170,20 +168,20 @@ def load_weights(
 class _Source:
     """What a Gluon parameter takes its first value from.
 
-    A parameter asks for a copy in each context. As an array is unpacked into fresh memory, the copy
-    can be that very memory, where an NDArray would be copied once more.
+    It asks for a copy on each of its devices. On the CPU that copy can be the array itself, which
+    nobody else uses.
     """
 
     stype = "default"
-    dtype = np.float32
 
-    def __init__(self, packed: weights.Packed, threads: ThreadPoolExecutor):
-        self.shape = packed.shape
-        self._unpacked = threads.submit(packed.unpack)
+    def __init__(self, array: np.ndarray):
+        self.shape, self.dtype = array.shape, array.dtype.type
+        self._array = array
 
     def copyto(self, ctx: mx.Context) -> mx.nd.NDArray:
-        array = mx.nd.from_numpy(self._unpacked.result())
-        return array if ctx == array.context else array.copyto(ctx)
+        if ctx == mx.cpu():
+            return mx.nd.from_numpy(self._array)
+        return mx.nd.array(self._array, ctx)
 
 
 def list_models(

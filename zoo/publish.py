@@ -146,7 +146,7 @@ def _read_parameters(path: Path) -> dict[str, np.ndarray]:
 def _measure(config: dict, content: bytes, dataset: Dataset) -> dict:
     """Return metrics, parameters and multiply_adds of the net in an encoded weights file."""
     net = models.get_model(**config)
-    load_weights(net, content, mx.cpu())
+    load_weights(net, weights.decode(content), mx.cpu())
     net.hybridize()
     metrics = dataset.measure(net, config["input_size"])
     counts = models.summary(net)

@@ -6,9 +6,10 @@ import contextlib
 import hashlib
 import logging
 import os
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
-from typing import Callable, Sequence
+from typing import Callable, Sequence, TypeVar
 
 import mxnet as mx
 from filelock import FileLock
@@ -19,6 +20,8 @@ from . import index as index_file
 from . import signing
 from .fetch import fetch, read_small
 from .places import Bucket, Folder, UnavailableError, Web, open_place
+
+Parsed = TypeVar("Parsed")
 
 logger = logging.getLogger("zoo")
 
@@ -101,8 +104,16 @@ class Store:
                 return place.path(_name(file))
         return self.root / file["file"]
 
-    def read(self, file: dict) -> bytes:
+    def read(self, file: dict, parse: Callable[[bytes], Parsed] = bytes) -> Parsed:
         """Return the content of a file that the index names, which is the published one.
+
+        Parameters
+        ----------
+        file : dict
+            file, bytes and sha256, as in the index.
+        parse : callable
+            Makes something else of the content, at the same time as the digest is computed. What
+            it returns or raises counts only if the content is right.
 
         Raises
         ------
@@ -113,12 +124,12 @@ class Store:
         """
         path = self.path(file)
         if path.parent != self.root:
-            return _read_checked(path, file)
+            return _read_checked(path, file, parse)
         try:
-            return _read_checked(path, file)
+            return _read_checked(path, file, parse)
         except (FileNotFoundError, ValueError) as error:
             self._fetch(file, path, error)
-        return _read_checked(path, file)
+        return _read_checked(path, file, parse)
 
     def remove(self, name: str) -> list[Path]:
         """Delete what the cache holds of a model; return the deleted files."""
@@ -192,10 +203,14 @@ def _name(file: dict) -> str:
     return f"{FILES}/{file['file']}"
 
 
-def _read_checked(path: Path, file: dict) -> bytes:
+def _read_checked(path: Path, file: dict, parse: Callable[[bytes], Parsed] = bytes) -> Parsed:
     content = path.read_bytes()
-    check(content, file, path)
-    return content
+    with ThreadPoolExecutor(1) as thread:
+        checked = thread.submit(check, content, file, path)
+        try:
+            return parse(content)
+        finally:
+            checked.result()
 
 
 def _read_signed(

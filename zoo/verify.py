@@ -10,6 +10,7 @@ from . import index as index_file
 from .datasets import get_dataset
 from .pretrained import load_weights
 from .store import Store
+from .weights import decode
 
 # Another processor rounds otherwise, and an image whose two best scores are equal but for that may
 # change sides.
@@ -36,7 +37,7 @@ def verify(store: Store, metrics: bool = False) -> dict[str, str | None]:
         try:
             _check_entry(store, entry, metrics)
             found[label] = None
-        except (ValueError, OSError) as error:
+        except (ValueError, TypeError, OSError) as error:
             found[label] = str(error)
     return found
 
@@ -44,7 +45,7 @@ def verify(store: Store, metrics: bool = False) -> dict[str, str | None]:
 def _check_entry(store: Store, entry: dict, metrics: bool) -> None:
     store.read(entry["history"])
     net = models.get_model(**entry["config"])
-    load_weights(net, store.read(entry["weights"]), mx.cpu())
+    load_weights(net, store.read(entry["weights"], decode), mx.cpu())
     if metrics:
         net.hybridize()
         measured = get_dataset(entry["dataset"]).measure(net, entry["config"]["input_size"])

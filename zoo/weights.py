@@ -7,7 +7,9 @@ With 8 bits a weight is q * s, q an integer from -127 to 127 and s the scale of 
 
 from __future__ import annotations
 
-from typing import Mapping, NamedTuple
+import os
+from concurrent.futures import ThreadPoolExecutor
+from typing import Mapping
 
 import numpy as np
 import safetensors
@@ -61,25 +63,8 @@ def encode(arrays: Mapping[str, np.ndarray], form: str) -> bytes:
     )
 
 
-class Packed(NamedTuple):
-    """An array as a file keeps it."""
-
-    values: np.ndarray
-    scale: np.ndarray | None
-
-    @property
-    def shape(self) -> tuple:
-        return self.values.shape
-
-    def unpack(self) -> np.ndarray:
-        """Return the array in float32."""
-        if self.scale is None:
-            return self.values.astype(np.float32)
-        return self.values * self.scale.reshape(-1, *[1] * (self.values.ndim - 1))
-
-
-def decode(content: bytes) -> dict[str, Packed]:
-    """Return the arrays of a weights file by their structural names, not yet unpacked.
+def decode(content: bytes) -> dict[str, np.ndarray]:
+    """Return the arrays of a weights file in float32, by their structural names.
 
     Raises
     ------
@@ -97,16 +82,26 @@ def decode(content: bytes) -> dict[str, Packed]:
         values = np.frombuffer(tensor["data"], _DTYPES[tensor["dtype"]])
         arrays[name] = values.reshape(tensor["shape"])
     scales = {name: arrays.pop(name) for name in tensors if name.endswith(_SCALE)}
-    packed = {
-        name: Packed(array, scales.pop(name + _SCALE, None)) for name, array in arrays.items()
-    }
-    if scales:
-        raise ValueError(f"{', '.join(scales)} belongs to no array")
-    for name, (values, scale) in packed.items():
+    for name, values in arrays.items():
+        scale = scales.get(name + _SCALE)
         wanted = (np.dtype("<f4"), values.shape[:1]) if values.dtype == np.int8 else None
         found = None if scale is None else (scale.dtype, scale.shape)
         if found != wanted:
             raise ValueError(
                 f"{name} ({values.dtype}) has scales of (type, shape) {found}, expected {wanted}"
             )
-    return packed
+    unknown = scales.keys() - {name + _SCALE for name in arrays}
+    if unknown:
+        raise ValueError(f"{', '.join(sorted(unknown))} belongs to no array")
+    # NumPy releases the interpreter's lock while it computes.
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as threads:
+        unpacked = threads.map(
+            lambda name: _unpack(arrays[name], scales.get(name + _SCALE)), arrays
+        )
+        return dict(zip(arrays, unpacked))
+
+
+def _unpack(values: np.ndarray, scale: np.ndarray | None) -> np.ndarray:
+    if scale is None:
+        return values.astype(np.float32)
+    return values * scale.reshape(-1, *[1] * (values.ndim - 1))

@@ -76,10 +76,9 @@ def conversion_digest():
         rng = np.random.default_rng(2)
         floats = rng.integers(0, 1 << 32, 1 << 20, dtype="uint32").view("float32")
         edges = np.float32([65504, 65519.996, 65520, 65536, 1e30, np.inf, 2**-25, 2**-24, 1e-45])
-        values = np.concatenate(
-            [exact, middles, np.nextafter(middles, np.inf), np.nextafter(middles, -np.inf)]
-            + [edges, -edges, floats[~np.isnan(floats)]]
-        ).astype("float32")
+        around = [np.nextafter(middles, np.inf), np.nextafter(middles, -np.inf)]
+        others = floats[~np.isnan(floats)]
+        values = np.concatenate([exact, middles, *around, edges, -edges, others]).astype("float32")
         want = values.astype("float16")
     minus_one = mx.nd.full((1, values.size), -1, dtype="float16")
     y = dg.prelu(minus_one, mx.nd.array(-values, dtype="float32")).asnumpy()[0]

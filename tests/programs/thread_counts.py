@@ -10,9 +10,9 @@ import sys
 for module in sys.argv[1:]:
     importlib.import_module(module)
 
-import deeprect_gluon as dg
+import deeprect_gluon as dg  # noqa: E402
 
-import mxnet as mx  # isort: skip
+import mxnet as mx  # isort: skip  # noqa: E402
 
 
 def os_threads():

@@ -111,6 +111,21 @@ def test_a_trained_net_can_be_trained_on(published):
     assert losses[-1] < losses[0], losses
 
 
+def test_on_two_devices_each_has_weights_of_its_own(published):
+    devices = [mx.cpu(0), mx.cpu(1)]
+    net = zoo.get_model(NAME, pretrained=True, ctx=devices, repo=published)
+    first, second = net.output.weight.list_data()
+    assert [first.context, second.context] == devices
+    np.testing.assert_array_equal(first.asnumpy(), second.asnumpy())
+    first[:] = 0
+    assert second.asnumpy().any()
+
+
+def test_a_string_is_not_a_list_of_classes():
+    with pytest.raises(TypeError, match="classes='cat' is one name"):
+        zoo.get_model(NAME, classes="cat")
+
+
 def test_without_weights_the_net_is_not_initialised():
     net = zoo.get_model(NAME, classes=7)
     assert net.config["classes"] == 7
@@ -214,7 +229,7 @@ def test_ten_thousand_mutations_are_refused(published):
 def test_mutations_do_no_harm_even_where_the_digest_is_theirs(published):
     """A stranger's file: refused with ValueError, or arrays of the net's own shapes."""
     good = open_store(published).read(zoo.model_info(NAME, repo=published)["weights"])
-    shapes = {name: packed.shape for name, packed in decode(good).items()}
+    shapes = {name: array.shape for name, array in decode(good).items()}
     header = 8 + int.from_bytes(good[:8], "little")
     config = zoo.model_info(NAME, repo=published)["config"]
     rng = random.Random(1)
@@ -225,7 +240,7 @@ def test_mutations_do_no_harm_even_where_the_digest_is_theirs(published):
             content[rng.randrange(header)] = rng.randrange(256)
         net = models.get_model(**config)
         try:
-            load_weights(net, bytes(content), mx.cpu())
+            load_weights(net, decode(bytes(content)), mx.cpu())
         except ValueError:
             refused += 1
             continue
