@@ -1,8 +1,8 @@
 .DEFAULT_GOAL := help
 PYTHON_OF_PROJECT := .venv/bin/python
-CXX_SOURCES := $(wildcard src/*.h src/*.cc src/*.cu tests/*/*.h tests/*/*.cc)
+CXX_SOURCES := $(wildcard src/*.h src/*.cc src/*.cu src/*.cuh tests/*/*.h tests/*/*.cc)
 
-.PHONY: help setup demo test lint format clean
+.PHONY: help setup demo test sanitize bench lint format clean
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -18,6 +18,12 @@ demo: setup ## Train on Fashion-MNIST, show the figure and the table, publish, r
 
 test: setup ## Run the test suite
 	$(PYTHON_OF_PROJECT) -m pytest
+
+sanitize: setup ## Test the operator in a build with AddressSanitizer and UBSan
+	PYTHON=$(CURDIR)/$(PYTHON_OF_PROJECT) scripts/sanitize.sh
+
+bench: setup ## Time the operator against MXNet's, PyTorch's and a copy
+	$(PYTHON_OF_PROJECT) benchmarks/prelu.py
 
 lint: setup ## Check style: ruff and clang-format
 	$(PYTHON_OF_PROJECT) -m ruff check .

@@ -1,14 +1,23 @@
 """Builds libdeeprect.so against an installed MXNet wheel; metadata is in pyproject.toml.
 
 Environment:
-  CXX             the C++ compiler (default: g++, or else clang++)
-  DEEPRECT_DEBUG  compiler flags put after all others, e.g. "-O1 -g -fsanitize=address"
+  CXX                  the C++ compiler (default: g++, or else clang++)
+  DEEPRECT_DEBUG       compiler flags put after all others, e.g. "-O1 -g -fsanitize=address"
+  DEEPRECT_CUDA        1: build the GPU kernels too and require the wheel mxnet-cu112; 0: do not
+                       (default: 1 if a CUDA build of MXNet is installed and nvcc is found)
+  DEEPRECT_CUDA_ARCHS  GPU architectures, e.g. "70 80"; the last one's PTX is added for newer GPUs
+                       (default: those that nvcc knows, see CUDA_ARCHS)
+  CUDA_HOME            folder of the CUDA toolkit (default: the nvcc in PATH, or else the one in
+                       /usr/local/cuda)
 """
 
+import importlib.metadata
 import importlib.util
 import os
 import platform
+import re
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -16,11 +25,14 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 ROOT = Path(__file__).parent
-FLAGS = ["-std=c++17", "-O3", "-fopenmp", "-fPIC", "-ffp-contract=off", "-Wall", "-Wextra"]
+FLAGS = [
+    *("-std=c++17", "-O3", "-fopenmp", "-fPIC", "-Wall", "-Wextra"),
+    *("-ffp-contract=off", "-fno-math-errno"),
+]
 # Vectors wider than the instruction set's registers never cross a function that is not inlined.
 KERNEL_FLAGS = ["-Wno-psabi", "-Wno-ignored-attributes"]
 SOURCES = [
-    *("src/register.cc", "src/prelu_cpu.cc"),
+    *("src/register.cc", "src/prelu_cpu.cc", "src/normal.cc"),
     *("src/register_conv.cc", "src/conv_prelu.cc", "src/scratch.cc"),
 ]
 # The kernels are compiled once for each of these; the library chooses at run time.
@@ -33,6 +45,14 @@ if platform.machine() in ("x86_64", "AMD64"):
         *INSTRUCTION_SETS["avx2"],
         *("-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl"),
     ]
+# CUDA kernels: IEEE arithmetic, as on the CPU. The default architectures by nvcc's version.
+CUDA_SOURCE = "src/prelu_gpu.cu"
+CUDA_FLAGS = ["-std=c++17", "-O3", "-fmad=false", "-Xcompiler=-fPIC,-Wall"]
+CUDA_ARCHS = {
+    (13, 0): "75 80 90",
+    (11, 8): "50 60 70 75 80 86 90",
+    (11, 1): "50 60 70 75 80 86",
+}
 
 
 def stop(message):
@@ -61,6 +81,45 @@ def find_compiler():
     )
 
 
+def cuda_wheel():
+    """Return the name of the installed CUDA build of MXNet, or None."""
+    names = (d.metadata["Name"] or "" for d in importlib.metadata.distributions())
+    return next((name for name in names if name.startswith("mxnet-cu")), None)
+
+
+def find_nvcc():
+    home = os.environ.get("CUDA_HOME")
+    folders = [f"{home}/bin"] if home else [os.environ.get("PATH", ""), "/usr/local/cuda/bin"]
+    return next(filter(None, (shutil.which("nvcc", path=folder) for folder in folders)), None)
+
+
+def with_cuda():
+    wanted = os.environ.get("DEEPRECT_CUDA", "")
+    if wanted not in ("", "0", "1"):
+        stop(f"DEEPRECT_CUDA={wanted} has no meaning; set it to 1 or 0, or not at all.")
+    if wanted == "1" and not find_nvcc():
+        stop(
+            "DEEPRECT_CUDA=1, but there is no nvcc in PATH or CUDA_HOME; install the CUDA "
+            "toolkit (11.2 for mxnet-cu112), or set DEEPRECT_CUDA=0 to build for the CPU."
+        )
+    return wanted == "1" or (wanted == "" and bool(cuda_wheel() and find_nvcc()))
+
+
+def cuda_architectures(nvcc):
+    """Return nvcc's flags for the architectures to compile for."""
+    text = subprocess.run([nvcc, "--version"], check=True, capture_output=True, text=True).stdout
+    version = tuple(map(int, re.search(r"release (\d+)\.(\d+)", text).groups()))
+    defaults = (archs for oldest, archs in CUDA_ARCHS.items() if version >= oldest)
+    archs = (os.environ.get("DEEPRECT_CUDA_ARCHS") or next(defaults, "")).split()
+    if not archs:
+        stop(f"nvcc {version[0]}.{version[1]} is too old; install CUDA 11.1 or newer.")
+    if not all(re.fullmatch(r"\d+[a-z]?", arch) for arch in archs):
+        stop(f"DEEPRECT_CUDA_ARCHS={' '.join(archs)} is not a list such as '70 75 80'.")
+    codes = [f"arch=compute_{arch},code=sm_{arch}" for arch in archs]
+    codes.append(f"arch=compute_{archs[-1]},code=compute_{archs[-1]}")
+    return [f"-gencode={code}" for code in codes]
+
+
 class BuildLibrary(build_ext):
     """Compiles a plain shared library: it is loaded by MXNet, not imported by Python."""
 
@@ -73,12 +132,15 @@ class BuildLibrary(build_ext):
         self.compiler.set_executables(compiler_so=compiler, linker_so=compiler)
         flags = [*FLAGS, *os.environ.get("DEEPRECT_DEBUG", "").split()]
         build = Path(self.build_temp)
+        macros = [("DEEPRECT_VERSION", f'"{self.distribution.get_version()}"')]
+        if with_cuda():
+            macros.append(("DEEPRECT_WITH_CUDA", None))
 
         def compile_sources(sources, folder, *extra):
             return self.compiler.compile(
                 sources,
                 output_dir=str(build / folder),
-                macros=[("DEEPRECT_VERSION", f'"{self.distribution.get_version()}"')],
+                macros=macros,
                 include_dirs=["src"],
                 extra_postargs=[*flags, f"-isystem{mxnet / 'include'}", *extra],
                 depends=ext.depends,
@@ -93,11 +155,31 @@ class BuildLibrary(build_ext):
                 )
         target = Path(self.get_ext_fullpath(ext.name))
         target.parent.mkdir(parents=True, exist_ok=True)
-        self.compiler.link_shared_object(objects, str(target), extra_postargs=["-shared", *flags])
+        if with_cuda():
+            self.link_with_cuda(objects, build / "prelu_gpu.o", target, compiler, flags)
+        else:
+            self.compiler.link_shared_object(
+                objects, str(target), extra_postargs=["-shared", *flags]
+            )
+
+    def link_with_cuda(self, objects, cuda_object, target, compiler, flags):
+        """Compile the CUDA kernels and link all by nvcc, which knows where its runtime is.
+
+        The static runtime finds the driver when it is first used: the library loads without one,
+        and beside MXNet's own runtime, from which its symbols are hidden.
+        """
+        nvcc = [find_nvcc(), "-ccbin", compiler[0]]
+        archs = cuda_architectures(nvcc[0])
+        compile_only = ["-Isrc", "-c", CUDA_SOURCE, "-o", str(cuda_object)]
+        self.spawn([*nvcc, *CUDA_FLAGS, *archs, *compile_only])
+        shared = ["-shared", "-cudart=static", "-Xlinker=--exclude-libs,libcudart_static.a"]
+        host_flags = ",".join(flag.replace(",", r"\,") for flag in flags)
+        inputs = [*objects, str(cuda_object), "-o", str(target)]
+        self.spawn([*nvcc, *shared, f"-Xcompiler={host_flags}", *inputs])
 
 
 def mxnet_requirement():
-    return "mxnet==1.9.1"
+    return f"{(cuda_wheel() or 'mxnet-cu112') if with_cuda() else 'mxnet'}==1.9.1"
 
 
 if not (3, 8) <= sys.version_info[:2] <= (3, 11):
@@ -110,6 +192,11 @@ setup(
         "tqdm",
         "filelock",
         "pooch",
+        "pillow",
+        "safetensors>=0.4,<1",
+        "jsonschema>=4.17",
+        "requests",
+        "fsspec",
     ],
     ext_modules=[
         Extension(

@@ -3,10 +3,12 @@
 from . import library
 from .version import __version__
 
-library.prepare_environment()
 library.load()
 
-from . import nn  # noqa: E402
+from . import amp, initializer, models, nn  # noqa: E402
 from .operators import conv_prelu, prelu  # noqa: E402
 
-__all__ = ["__version__", "conv_prelu", "nn", "prelu"]
+amp.register("deeprect_prelu", half=True)
+amp.register("deeprect_conv_prelu", half=False)
+
+__all__ = ["__version__", "conv_prelu", "initializer", "library", "models", "nn", "prelu"]

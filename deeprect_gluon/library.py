@@ -1,18 +1,22 @@
-"""Loads the operator library into MXNet, once for each process."""
+"""Loads the operator library into MXNet, once for each process, and holds its settings."""
 
 from __future__ import annotations
 
 import ctypes
 import os
+import sys
+import warnings
 from pathlib import Path
 
 from .version import __version__
 
 PATH = Path(__file__).with_name("libdeeprect.so")
 
+_library: ctypes.CDLL | None = None
 
-def _physical_cores() -> int:
-    """Cores this process may run on, hyper-threads counted once."""
+
+def physical_cores() -> int:
+    """Return the number of cores this process may run on, hyper-threads counted once."""
     allowed = os.sched_getaffinity(0)
     siblings = set()
     for cpu in allowed:
@@ -21,28 +25,34 @@ def _physical_cores() -> int:
     return len(siblings)
 
 
-def prepare_environment() -> None:
-    """Set what MXNet reads from the environment; to be called before MXNet is imported.
+def load() -> None:
+    """Prepare MXNet's environment and register the operators with MXNet.
 
     MXNet takes half of the logical processors for its OpenMP threads, which on a machine without
-    hyper-threading is half of the cores; `OMP_NUM_THREADS`, where the user has set it, stays.
+    hyper-threading is half of the cores: unless the user has set `OMP_NUM_THREADS`, it is set to
+    the number of cores. MXNet reads it while it is imported; where that has happened already, the
+    threads of its engine are set right by our operators (see `set_threads`).
 
     MXNet sums the gradients of a tensor with eight or more consumers by asking each consumer's
-    backward to add to its output, a request that it never hands to an external operator; with the
-    cap raised it sums by its own operator.
-    """
-    os.environ.setdefault("OMP_NUM_THREADS", str(_physical_cores()))
-    os.environ["MXNET_EXEC_INPLACE_GRAD_SUM_CAP"] = "100000000"
-
-
-def load() -> ctypes.CDLL:
-    """Register the operators with MXNet and return the library.
+    backward to add to its output, a request that it never hands to an external operator; with
+    `MXNET_EXEC_INPLACE_GRAD_SUM_CAP` raised it sums by its own operator.
 
     Raises
     ------
     ImportError
-        If the library was not built, or was built from another version of this package.
+        If the library was not built, was built from another version of this package, or if
+        `DEEPRECT_ISA` names an instruction set that this processor or build lacks.
+
+    Warns
+    -----
+    RuntimeWarning
+        If MXNet has already differentiated a graph, and so read its environment too early.
     """
+    global _library
+    threads_are_ours = "OMP_NUM_THREADS" not in os.environ
+    mxnet_was_first = "mxnet" in sys.modules
+    os.environ.setdefault("OMP_NUM_THREADS", str(physical_cores()))
+    os.environ["MXNET_EXEC_INPLACE_GRAD_SUM_CAP"] = "100000000"
     import mxnet as mx
 
     if not PATH.exists():
@@ -50,22 +60,91 @@ def load() -> ctypes.CDLL:
             f"the operator library {PATH} is missing; build it with 'pip install .' in the "
             "project's folder, or with 'python setup.py build_ext --inplace'"
         )
-    library = ctypes.CDLL(str(PATH))
-    library.deeprect_version.restype = ctypes.c_char_p
-    library.deeprect_cpu_isa.restype = ctypes.c_char_p
-    built = library.deeprect_version().decode()
+    _library = ctypes.CDLL(str(PATH))
+    _library.deeprect_version.restype = ctypes.c_char_p
+    _library.deeprect_cpu_isa.restype = ctypes.c_char_p
+    built = _library.deeprect_version().decode()
     if built != __version__:
         raise ImportError(
             f"the operator library {PATH} is of version {built}, the package of {__version__}; "
             "build it again with 'pip install .'"
         )
+    if _library.deeprect_cpu_isa() is None:
+        raise ImportError(
+            f"DEEPRECT_ISA={os.environ['DEEPRECT_ISA']}: this processor or build has no such "
+            "instruction set; unset it, or set baseline, avx2 or avx512"
+        )
     # An operator can be registered only once in a process, and this module is imported only once.
     mx.library.load(str(PATH), verbose=False)
-    return library
+    if mxnet_was_first:
+        if threads_are_ours:
+            set_threads(physical_cores())
+        _check_gradient_sums(mx)
+
+
+def _check_gradient_sums(mx) -> None:
+    """Warn if MXNet adds up the gradients of eight consumers by a request we never see."""
+    data, alpha = mx.sym.Variable("data", shape=(1,)), mx.sym.Variable("alpha", shape=(1,))
+    consumers = [mx.sym.deeprect_prelu(data, alpha, axis=0) for _ in range(8)]
+    graph = mx.nd.CachedOp(mx.sym.add_n(*consumers), [("static_alloc", True)])
+    slope = mx.nd.ones((1,))
+    slope.attach_grad()
+    with mx.autograd.record():
+        y = graph(mx.nd.full((1,), -1), slope)
+    y.backward()
+    if slope.grad.asscalar() != -8:
+        warnings.warn(
+            "MXNet had built a graph before deeprect_gluon was imported: the gradient of a tensor "
+            "that eight or more PReLUs read will be wrong in static graphs; import deeprect_gluon "
+            "first, or set MXNET_EXEC_INPLACE_GRAD_SUM_CAP=100000000 in the environment",
+            RuntimeWarning,
+            stacklevel=4,
+        )
 
 
 def isa() -> str:
-    """Return the instruction set of the CPU kernels: baseline, avx2 or avx512."""
-    library = ctypes.CDLL(str(PATH))
-    library.deeprect_cpu_isa.restype = ctypes.c_char_p
-    return library.deeprect_cpu_isa().decode()
+    """Return the instruction set of the CPU kernels: baseline, avx2 or avx512.
+
+    It is the widest the processor has, or the one that the environment's `DEEPRECT_ISA` named when
+    the package was imported. Results do not depend on it.
+    """
+    return _library.deeprect_cpu_isa().decode()
+
+
+def set_threads(count: int) -> None:
+    """Set the number of OpenMP threads of MXNet's engine, from the next call of an operator on.
+
+    The number holds for the operators of this package and for those of MXNet that run in the same
+    engine thread after it; results of ours do not depend on it. MXNet's own element-wise operators
+    stay below the limit that MXNet set for them while it was imported.
+
+    Parameters
+    ----------
+    count : int
+        At least 1.
+    """
+    if count < 1:
+        raise ValueError(f"count={count}: an operator needs at least one thread")
+    _library.deeprect_set_threads(count)
+
+
+def keep_memory() -> bool:
+    """Let the C library keep the memory that MXNet frees, for the next array.
+
+    MXNet has no memory pool on the CPU: by default every large array is mapped afresh, and filling
+    its pages with zeros takes several times as long as a PReLU (docs/operator.md). Call this at the
+    start of a training or serving script, before MXNet has run anything; it is for the script and
+    not for this package to decide, since it holds for the whole process.
+
+    Returns
+    -------
+    bool
+        False if the C library is not glibc, and so nothing was changed.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is None:
+        return False
+    trim_threshold, mmap_max, arena_max = -1, -4, -8  # the names in malloc.h, with M_ before them
+    # Never give the top of the heap back; never map an array on its own; and one heap for all
+    # threads, since that of a thread is unmapped as soon as it is empty.
+    return bool(mallopt(trim_threshold, -1) and mallopt(mmap_max, 0) and mallopt(arena_max, 1))

@@ -169,7 +169,11 @@ class ConvPReLU(mx.gluon.HybridBlock):
             if F is mx.sym and not accumulates:
                 self.weight.graph_overwrites = True
             return conv_prelu(x, weight, bias, alpha, self._padding, accumulates)
-        z = F.Convolution(
+        return self.rectify(self.convolve(F, x, weight, bias), alpha)
+
+    def convolve(self, F, x, weight, bias):
+        """The first half of the layer, by MXNet's operator."""
+        return F.Convolution(
             x,
             weight,
             bias,
@@ -178,6 +182,9 @@ class ConvPReLU(mx.gluon.HybridBlock):
             stride=2 * (self._strides,),
             pad=2 * (self._padding,),
         )
+
+    def rectify(self, z, alpha=None):
+        """The second half; `alpha` is None for a ReLU."""
         return self.relu(z) if alpha is None else prelu(z, alpha)
 
     def __repr__(self):

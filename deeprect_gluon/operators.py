@@ -46,7 +46,28 @@ def _builtin_prelu(data: mx.sym.Symbol, alpha: mx.sym.Symbol, axis: int) -> mx.s
 def _with_req(x: Tensor) -> Tensor:
     if isinstance(x, mx.sym.Symbol):
         return mx.sym.identity(x)
-    return mx.nd.identity(x) if x.grad is not None else x
+    return mx.nd.identity(x) if mx.autograd.is_recording() and x.grad is not None else x
+
+
+def _with_rank(alpha: mx.sym.Symbol) -> mx.sym.Symbol:
+    """Tell MXNet that a variable of unknown shape has one axis, as Gluon does for a parameter.
+
+    It reserves too little memory for an external operator's shapes if one has no known rank.
+    """
+    is_variable = alpha.get_children() is None
+    if is_variable and alpha.attr("__shape__") is None:
+        unknown = -1 if mx.util.is_np_shape() else 0
+        alpha._set_attr(__shape__=str((unknown,)))
+    return alpha
+
+
+def _namespace(**tensors):
+    """Return mx.nd or mx.sym, to which all the tensors belong."""
+    for kind, namespace in ((mx.sym.Symbol, mx.sym), (mx.nd.NDArray, mx.nd)):
+        if all(isinstance(tensor, kind) for tensor in tensors.values()):
+            return namespace
+    kinds = ", ".join(f"{name} is a {type(t).__name__}" for name, t in tensors.items())
+    raise TypeError(f"{kinds}; they must all be NDArrays or all Symbols of MXNet")
 
 
 def prelu(data: Tensor, alpha: Tensor, axis: int = 1) -> Tensor:
@@ -58,7 +79,7 @@ def prelu(data: Tensor, alpha: Tensor, axis: int = 1) -> Tensor:
         Any shape with at least one axis; float16, float32 or float64.
     alpha : NDArray or Symbol
         Shape (C,), a slope for each channel, or (1,), one slope for all; the type of `data`, or
-        float32 beside float16 data.
+        float32 beside float16 data. A variable of unknown shape becomes (C,).
     axis : int
         The channel axis of `data`; negative counts from the end.
 
@@ -70,13 +91,21 @@ def prelu(data: Tensor, alpha: Tensor, axis: int = 1) -> Tensor:
 
     Raises
     ------
+    TypeError
+        If data and alpha are not both NDArrays or both Symbols.
     MXNetError
         If shapes, types or axis do not fit; the message names them.
+
+    Notes
+    -----
+    A Symbol's data must have a shape when shapes are inferred: MXNet fails on an unknown number of
+    axes, with an MXNetError or a crash, before it calls an external operator.
     """
-    F = mx.sym if isinstance(data, mx.sym.Symbol) else mx.nd
+    F = _namespace(data=data, alpha=alpha)
     if is_portable(data):
         return _builtin_prelu(data, alpha, axis)
-    return F.deeprect_prelu(_with_req(data), _with_req(alpha), axis=axis)
+    slopes = _with_rank(alpha) if F is mx.sym else alpha
+    return F.deeprect_prelu(_with_req(data), _with_req(slopes), axis=axis)
 
 
 def conv_prelu(
@@ -112,6 +141,8 @@ def conv_prelu(
 
     Raises
     ------
+    TypeError
+        If the tensors are not all NDArrays or all Symbols.
     MXNetError
         If shapes, types or pad do not fit; the message names them.
 
@@ -120,7 +151,8 @@ def conv_prelu(
     Rounding errors are larger than those of a direct convolution: up to 1e-5 of the largest output
     (2e-5 with kernels of 2). A NaN or an infinity in the data reaches all outputs of its tile.
     """
-    F = mx.sym if isinstance(data, mx.sym.Symbol) else mx.nd
+    tensors = {"data": data, "weight": weight, "bias": bias}
+    F = _namespace(**tensors if alpha is None else {**tensors, "alpha": alpha})
     inputs = [_with_req(data), _with_req(weight) if weight_accumulates else weight, _with_req(bias)]
     if alpha is not None:
         inputs.append(_with_req(alpha))

@@ -21,7 +21,7 @@ from deeprect_gluon import library
 from deeprect_gluon.data import fashion_mnist as data
 from deeprect_gluon.export import export
 from deeprect_gluon.plot import loss_curves
-from deeprect_gluon.train import Run, TrainConfig, Workers, fashion_mnist
+from deeprect_gluon.train import TrainConfig, Workers, fashion_mnist
 from zoo.publish import publish
 
 WIDTH = {"width": 0.25, "hidden": (256, 256)}
@@ -50,23 +50,24 @@ def train_deep(folder: Path) -> dict[str, list]:
         print(f"\n30-layer net, {rule} initialisation, {DEEP.max_steps} steps")
         net = fashion_mnist.build("deeprect_small30", activation="relu", **WIDTH)
         fashion_mnist.initialize(net, rule, fan="in", seed=0)
-        run = Run(folder / f"deep-{rule}")
-        runs[rule] = fashion_mnist.train(net, DEEP, run, Workers(), validate=False, init=rule).rows
+        history = fashion_mnist.train(
+            net, DEEP, folder / f"deep-{rule}", Workers(), validate=False, init=rule
+        )
+        runs[rule] = history.rows
     return runs
 
 
-def train_small(folder: Path) -> tuple[Run, list]:
+def train_small(folder: Path) -> list:
     print(f"\n14-layer net, {SMALL.epochs} epochs")
     net = fashion_mnist.build("deeprect_small14", **WIDTH)
     fashion_mnist.initialize(net, "msra", fan="in", seed=0)
-    run = Run(folder / "small14")
-    return run, fashion_mnist.train(net, SMALL, run, Workers(), init="msra").rows
+    return fashion_mnist.train(net, SMALL, folder / "small14", Workers(), init="msra").rows
 
 
 def classify(net, count: int = 8) -> None:
     images, labels = data.load("test")
     chosen = np.random.default_rng(0).choice(len(images), count, replace=False)
-    probabilities = net(net.preprocess(images[chosen])).softmax().asnumpy()
+    probabilities = net(net.preprocess(images[chosen, ..., None])).softmax().asnumpy()
     for i, p in zip(chosen, probabilities):
         best = int(p.argmax())
         mark = "right" if best == labels[i] else f"it is {data.CLASSES[labels[i]]}"
@@ -75,7 +76,7 @@ def classify(net, count: int = 8) -> None:
 
 def verify_export(net, folder: Path) -> None:
     """Export in both forms and compare them with the net, each in a process of its own."""
-    x = net.preprocess(data.load("test")[0][:64])
+    x = net.preprocess(data.load("test")[0][:64, ..., None])
     y = net(x)
     for form in ("operator", "portable"):
         path = folder / "export" / f"deeprect_small14-{form}"
@@ -97,10 +98,10 @@ def main() -> None:
     deep = train_deep(folder)
     figure = folder / "initialisation.png"
     loss_curves(deep, len(data.CLASSES), "30-layer net on Fashion-MNIST, ReLU", figure)
-    run, small = train_small(folder)
+    small = train_small(folder)
 
     store = folder / "zoo"
-    publish(run.weights, "deeprect_small14", data.NAME, to=store)
+    publish(folder / "small14", to=store)
     net = zoo.get_model("deeprect_small14", pretrained=True, repo=store)
     print("\nthe published net classifies:")
     classify(net)

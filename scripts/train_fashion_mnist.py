@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from deeprect_gluon import models
-from deeprect_gluon.train import Run, TrainConfig, Workers, fashion_mnist
+from deeprect_gluon.train import TrainConfig, Workers, fashion_mnist
 
 
 def parse() -> argparse.Namespace:
@@ -55,12 +55,12 @@ def main() -> None:
         seed=args.seed,
         max_steps=args.max_steps,
     )
-    run = Run(args.output or Path("runs") / f"{args.model}-{args.activation}")
+    folder = args.output or Path("runs") / f"{args.model}-{args.activation}"
     description = {"init": args.init, "fan": args.fan}
-    history = fashion_mnist.train(net, config, run, workers, args.augment, **description)
+    history = fashion_mnist.train(net, config, folder, workers, args.augment, **description)
     if workers.is_first:
         last = history.rows[-1]
-        print(f"test error {last.val_error:.2%}, loss {last.val_loss:.4f}: {run.weights}")
+        print(f"test error {last.val_error:.2%}, loss {last.val_loss:.4f}: {folder}")
 
 
 if __name__ == "__main__":

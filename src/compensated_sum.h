@@ -1,10 +1,15 @@
-// Sums that do not lose what they are asked to keep. A float's products are exact in double, and a
-// plain double accumulator keeps 29 bits to spare; doubles get Knuth's two-sum, which carries the
-// rounding error of every addition along. V is a double or a vector of doubles.
+// Sums that do not lose what they are asked to keep. V is a number or a vector.
+//
+// A product of two floats is exact in double, and a plain double accumulator keeps 29 bits to
+// spare. Doubles get a sum of twice their precision: Knuth's two-sum carries along the rounding
+// error of every addition, a fused multiply-add that of every product (Ogita, Rump & Oishi 2005,
+// Dot2).
 #ifndef DEEPRECT_COMPENSATED_SUM_H_
 #define DEEPRECT_COMPENSATED_SUM_H_
 
 #include <cmath>
+
+#include "prelu_math.h"
 
 namespace deeprect {
 
@@ -12,23 +17,31 @@ template <typename V>
 struct PlainSum {
   V sum{};
   void add(V term) { sum += term; }
+  void add(const PlainSum& other) { sum += other.sum; }
 };
 
 template <typename V>
 struct CompensatedSum {
   V sum{};
   V error{};
-  void add(V term) {
+  DEEPRECT_HD void add(V term) {
     const V total = sum + term;
     const V part = total - sum;
     error += (sum - (total - part)) + (term - part);
     sum = total;
   }
+  void add(const CompensatedSum& other) {
+    add(other.sum);
+    error += other.error;
+  }
 };
 
-inline double value(const PlainSum<double>& s) { return s.sum; }
+inline CompensatedSum<double> compensated(const PlainSum<double>& s) { return {s.sum, 0}; }
+inline CompensatedSum<double> compensated(const CompensatedSum<double>& s) { return s; }
+
 // Once the sum is infinite or NaN its error term means nothing.
-inline double value(const CompensatedSum<double>& s) {
+template <typename T>
+DEEPRECT_HD T value(const CompensatedSum<T>& s) {
   return std::isfinite(s.sum) ? s.sum + s.error : s.sum;
 }
 

@@ -9,7 +9,6 @@
 #include <type_traits>
 #include <vector>
 
-#include "compensated_sum.h"
 #include "prelu_kernels.h"
 
 namespace deeprect {
@@ -18,10 +17,15 @@ namespace {
 // A thread is worth waking for this many elements, about ten microseconds of memory traffic.
 constexpr int64_t kElementsPerThread = 1 << 15;
 constexpr int64_t kBoxElements = 1 << 14;
-// Terms that one partial sum must stand for, so that the partial sums stay small beside the data.
+// Terms that one partial sum stands for at least, so that the sums stay small beside the data; and
+// boxes along the outer axis at most, so that adding the partial sums up takes no time.
 constexpr int64_t kTermsPerPartial = 64;
-// Runs shorter than a vector are slow one by one: see Expanded.
+constexpr int64_t kOuterBoxes = 256;
+// Results of so many bytes will not be found in a cache by whoever reads them.
+constexpr int64_t kStreamingBytes = 1 << 24;
+// Runs shorter than two vectors are slow one by one, and so are rows of few channels: see Slopes.
 constexpr int64_t kShortInner = 16;
+constexpr int64_t kShortRow = 128;
 
 const KernelTable& choose_kernels() {
 #if defined(__x86_64__)
@@ -64,9 +68,11 @@ struct Grid {
 
   explicit Grid(const Extents& extents) : e(extents) {
     bi = std::min(e.inner, kBoxElements);
-    bn = std::min(e.outer, ceil_div(kTermsPerPartial, bi));
-    bc = std::min(e.channels, std::max<int64_t>(1, kBoxElements / (bi * bn)));
-    bn = std::min(e.outer, std::max(bn, kBoxElements / (bi * bc)));
+    bc = std::min<int64_t>(e.channels, e.inner == 1 ? kColumns : kRuns);
+    bc = std::min(bc, std::max<int64_t>(1, kBoxElements / bi));
+    bn = std::max(
+        {kBoxElements / (bi * bc), ceil_div(kTermsPerPartial, bi), ceil_div(e.outer, kOuterBoxes)});
+    bn = std::min(e.outer, bn);
     n_boxes = ceil_div(e.outer, bn);
     c_boxes = ceil_div(e.channels, bc);
     i_boxes = ceil_div(e.inner, bi);
@@ -98,27 +104,38 @@ struct Grid {
   }
 };
 
-// The slopes in the type that the kernels compute in. Where the inner axis is shorter than a
-// vector, it is merged into the channels, each slope repeated: rows are then long enough.
+float to_math(Half v) { return half_to_float(v); }
+float to_math(float v) { return v; }
+double to_math(double v) { return v; }
+
+// The slopes in the type that the kernels compute in, and the tensor as the kernels see it. A short
+// inner axis is merged into the channels, and short rows into longer ones, each slope repeated;
+// what is left of the outer axis then, less than a row, is the tail.
 template <typename T>
 struct Slopes {
   Extents extents;
-  int64_t repeat;
+  int64_t tail = 0;
+  int64_t inner = 1;
   std::vector<Math<T>> values;
 
-  Slopes(const Extents& e, DType type, const void* alpha)
-      : extents(e), repeat(e.inner < kShortInner ? e.inner : 1) {
-    if (repeat > 1) extents = {e.outer, e.channels * e.inner, 1};
-    values.resize(extents.channels);
+  Slopes(const Extents& e, DType type, const void* alpha) : extents(e) {
+    if (e.inner < kShortInner) {
+      inner = e.inner;
+      const int64_t row = e.channels * e.inner;
+      const int64_t rows = std::min(e.outer, ceil_div(kShortRow, row));
+      extents = {e.outer / rows, rows * row, 1};
+      tail = e.outer % rows * row;
+    }
+    values.reserve(extents.channels);
     with_dtype(type, [&](auto* tag) {
       const auto* a = static_cast<decltype(tag)>(const_cast<void*>(alpha));
-      for (int64_t c = 0; c < extents.channels; ++c) values[c] = to_math(a[c / repeat]);
+      for (int64_t c = 0; c < e.channels; ++c) {
+        values.insert(values.end(), inner, static_cast<Math<T>>(to_math(a[c])));
+      }
     });
-  }
-  static Math<T> to_math(Half v) { return half_to_float(v); }
-  template <typename U>
-  static Math<T> to_math(U v) {
-    return static_cast<Math<T>>(v);
+    for (size_t period = values.size(); int64_t(values.size()) < extents.channels;) {
+      values.push_back(values[values.size() - period]);
+    }
   }
 };
 
@@ -132,51 +149,62 @@ void store_as(U* p, double v) {
 
 const char* cpu_isa() { return kernel_table().isa; }
 
-void prelu_forward_cpu(const Extents& extents, DType data_type, const void* x, DType alpha_type,
-                       const void* alpha, void* y) {
+void prelu_forward_cpu(const Extents& extents, DType data_type, const void* x_data,
+                       DType alpha_type, const void* alpha, void* y_data) {
   if (extents.size() == 0) return;
   with_dtype(data_type, [&](auto* tag) {
     using T = std::remove_pointer_t<decltype(tag)>;
+    const T* x = static_cast<const T*>(x_data);
+    T* y = static_cast<T*>(y_data);
     const Slopes<T> slopes(extents, alpha_type, alpha);
+    const Math<T>* a = slopes.values.data();
     const Grid grid(slopes.extents);
-    const auto& kernels = kernels_for(tag);
-    grid.for_each_box([&](int64_t box) {
-      kernels.forward(grid.e, grid.box(box), static_cast<const T*>(x), slopes.values.data(),
-                      static_cast<T*>(y));
-    });
+    const bool streaming = extents.size() * int64_t(sizeof(T)) >= kStreamingBytes;
+    const auto forward = kernels_for(tag).forward;
+    grid.for_each_box([&](int64_t i) { forward(grid.e, grid.box(i), streaming, x, a, y); });
+    if (const int64_t tail = slopes.tail) {
+      const int64_t at = grid.e.size();
+      forward({1, tail, 1}, {0, 1, 0, tail, 0, 1}, false, x + at, a, y + at);
+    }
   });
 }
 
-void prelu_backward_cpu(const Extents& extents, DType data_type, const void* dy, const void* x,
-                        DType alpha_type, const void* alpha, void* dx, void* grad_alpha) {
-  std::vector<double> sums(extents.channels);
+void prelu_backward_cpu(const Extents& extents, DType data_type, const void* dy_data,
+                        const void* x_data, DType alpha_type, const void* alpha, void* dx_data,
+                        void* grad_alpha) {
+  std::vector<CompensatedSum<double>> sums(extents.channels);
   if (extents.size() != 0) {
     with_dtype(data_type, [&](auto* tag) {
       using T = std::remove_pointer_t<decltype(tag)>;
+      const T *dy = static_cast<const T*>(dy_data), *x = static_cast<const T*>(x_data);
+      T* dx = static_cast<T*>(dx_data);
       const Slopes<T> slopes(extents, alpha_type, alpha);
+      const Math<T>* a = slopes.values.data();
       const Grid grid(slopes.extents);
+      const bool streaming = extents.size() * int64_t(sizeof(T)) >= kStreamingBytes;
+      const auto backward = kernels_for(tag).backward;
       const int64_t columns = grid.e.channels;
-      std::vector<double> partial(grid.partials() * columns);
-      const auto& kernels = kernels_for(tag);
-      grid.for_each_box([&](int64_t box) {
-        kernels.backward(grid.e, grid.box(box), static_cast<const T*>(dy), static_cast<const T*>(x),
-                         slopes.values.data(), static_cast<T*>(dx),
-                         partial.data() + grid.partial_of(box) * columns);
+      std::vector<CompensatedSum<double>> partial(grid.partials() * columns + slopes.tail);
+      grid.for_each_box([&](int64_t i) {
+        backward(grid.e, grid.box(i), streaming, dy, x, a, dx,
+                 partial.data() + grid.partial_of(i) * columns);
       });
-      for (int64_t c = 0; c < extents.channels; ++c) {
-        CompensatedSum<double> sum;
-        for (int64_t p = 0; p < grid.partials(); ++p) {
-          for (int64_t r = 0; r < slopes.repeat; ++r) {
-            sum.add(partial[p * columns + c * slopes.repeat + r]);
-          }
+      if (const int64_t tail = slopes.tail) {
+        const int64_t at = grid.e.size();
+        backward({1, tail, 1}, {0, 1, 0, tail, 0, 1}, false, dy + at, x + at, a, dx + at,
+                 partial.data() + grid.partials() * columns);
+      }
+      // A whole number of times over the channels, each repeated along the merged inner axis.
+      for (size_t p = 0; p < partial.size();) {
+        for (auto& sum : sums) {
+          for (int64_t i = 0; i < slopes.inner; ++i) sum.add(partial[p++]);
         }
-        sums[c] = value(sum);
       }
     });
   }
   with_dtype(alpha_type, [&](auto* tag) {
     auto* out = static_cast<decltype(tag)>(grad_alpha);
-    for (int64_t c = 0; c < extents.channels; ++c) store_as(out + c, sums[c]);
+    for (const auto& sum : sums) store_as(out++, value(sum));
   });
 }
 

@@ -3,6 +3,7 @@
 #ifndef DEEPRECT_PRELU_KERNELS_H_
 #define DEEPRECT_PRELU_KERNELS_H_
 
+#include "compensated_sum.h"
 #include "half.h"
 #include "prelu_math.h"
 
@@ -20,6 +21,10 @@ struct MathType<Half> {
 template <typename T>
 using Math = typename MathType<T>::type;
 
+// Most channels that a box may have: of a tensor whose inner axis is one element, and of any other.
+constexpr int kColumns = 512;
+constexpr int kRuns = 32;
+
 // A box of a tensor: [n0, n1) of the outer axis, [c0, c1) of the channels, [i0, i1) of the inner.
 struct Box {
   int64_t n0, n1, c0, c1, i0, i1;
@@ -27,10 +32,12 @@ struct Box {
 
 template <typename T>
 struct PReLUKernels {
-  void (*forward)(const Extents&, const Box&, const T* x, const Math<T>* alpha, T* y);
+  // Streaming keeps the result out of the caches: sound for any size, and faster for large ones.
+  void (*forward)(const Extents&, const Box&, bool streaming, const T* x, const Math<T>* alpha,
+                  T* y);
   // Writes dx in the box, and into grad_alpha[c] the box's own part of the gradient of slope c.
-  void (*backward)(const Extents&, const Box&, const T* dy, const T* x, const Math<T>* alpha, T* dx,
-                   double* grad_alpha);
+  void (*backward)(const Extents&, const Box&, bool streaming, const T* dy, const T* x,
+                   const Math<T>* alpha, T* dx, CompensatedSum<double>* grad_alpha);
 };
 
 struct KernelTable {

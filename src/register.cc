@@ -4,6 +4,8 @@
 #include <mxnet/lib_api.h>
 
 #include <cstdlib>
+#include <exception>
+#include <limits>
 #include <stdexcept>
 #include <string>
 #include <unordered_map>
@@ -11,6 +13,10 @@
 
 #include "mxnet_text.h"
 #include "prelu_cpu.h"
+#ifdef DEEPRECT_WITH_CUDA
+#include "prelu_gpu.h"
+#endif
+#include "threads.h"
 
 static_assert(MX_LIBRARY_VERSION == 11,
               "deeprect_gluon is written for the lib_api.h of MXNet 1.9.1 (library version 11)");
@@ -134,6 +140,7 @@ Extents extents_of(const Attributes& attributes, const MXTensor& data, const MXT
 
 MXReturnValue forward(const Attributes& attributes, std::vector<MXTensor>* inputs,
                       std::vector<MXTensor>* outputs, const OpResource&) {
+  deeprect::apply_wanted_threads();
   const MXTensor &data = (*inputs)[0], &alpha = (*inputs)[1];
   deeprect::prelu_forward_cpu(extents_of(attributes, data, alpha), dtype_of(data), data.data_ptr,
                               dtype_of(alpha), alpha.data_ptr, (*outputs)[0].data_ptr);
@@ -142,6 +149,7 @@ MXReturnValue forward(const Attributes& attributes, std::vector<MXTensor>* input
 
 MXReturnValue backward(const Attributes& attributes, std::vector<MXTensor>* inputs,
                        std::vector<MXTensor>* outputs, const OpResource&) {
+  deeprect::apply_wanted_threads();
   const MXTensor &dy = (*inputs)[0], &data = (*inputs)[1], &alpha = (*inputs)[2];
   deeprect::prelu_backward_cpu(extents_of(attributes, data, alpha), dtype_of(data), dy.data_ptr,
                                data.data_ptr, dtype_of(alpha), alpha.data_ptr,
@@ -149,12 +157,48 @@ MXReturnValue backward(const Attributes& attributes, std::vector<MXTensor>* inpu
   return mxnet::ext::MX_SUCCESS;
 }
 
+#ifdef DEEPRECT_WITH_CUDA
+// lib_api sizes its workspaces by an int. MXNet keeps one for each stream: ask once in a call.
+void* allocate_gpu(const OpResource& resource, int64_t bytes) {
+  if (bytes > std::numeric_limits<int>::max()) {
+    fail("the backward needs a workspace of " + std::to_string(bytes) +
+         " bytes on the GPU and MXNet grants less than 2 GiB; split the data");
+  }
+  return bytes == 0 ? nullptr : resource.alloc_gpu(static_cast<int>(bytes));
+}
+
+MXReturnValue forward_gpu(const Attributes& attributes, std::vector<MXTensor>* inputs,
+                          std::vector<MXTensor>* outputs, const OpResource& resource) {
+  const MXTensor &data = (*inputs)[0], &alpha = (*inputs)[1];
+  deeprect::prelu_forward_gpu(extents_of(attributes, data, alpha), dtype_of(data), data.data_ptr,
+                              dtype_of(alpha), alpha.data_ptr, (*outputs)[0].data_ptr,
+                              resource.get_cuda_stream());
+  return mxnet::ext::MX_SUCCESS;
+}
+
+MXReturnValue backward_gpu(const Attributes& attributes, std::vector<MXTensor>* inputs,
+                           std::vector<MXTensor>* outputs, const OpResource& resource) {
+  const MXTensor &dy = (*inputs)[0], &data = (*inputs)[1], &alpha = (*inputs)[2];
+  const Extents extents = extents_of(attributes, data, alpha);
+  const DType type = dtype_of(data);
+  void* workspace = allocate_gpu(resource, deeprect::prelu_backward_gpu_workspace(extents, type));
+  deeprect::prelu_backward_gpu(extents, type, dy.data_ptr, data.data_ptr, dtype_of(alpha),
+                               alpha.data_ptr, (*outputs)[0].data_ptr, (*outputs)[1].data_ptr,
+                               workspace, resource.get_cuda_stream());
+  return mxnet::ext::MX_SUCCESS;
+}
+#endif
+
 }  // namespace
 
 REGISTER_OP(deeprect_prelu)
     .setParseAttrs(parse_attributes)
     .setInferType(infer_type)
     .setInferShape(infer_shape)
+#ifdef DEEPRECT_WITH_CUDA
+    .setForward(forward_gpu, "gpu")
+    .setBackward(backward_gpu, "gpu")
+#endif
     .setForward(forward, "cpu")
     .setBackward(backward, "cpu");
 
@@ -165,5 +209,13 @@ MXReturnValue initialize(int version) {
 
 extern "C" {
 const char* deeprect_version() { return DEEPRECT_VERSION; }
-const char* deeprect_cpu_isa() { return deeprect::cpu_isa(); }
+// Null if $DEEPRECT_ISA names one that cannot be used.
+const char* deeprect_cpu_isa() {
+  try {
+    return deeprect::cpu_isa();
+  } catch (const std::exception&) {
+    return nullptr;
+  }
+}
+void deeprect_set_threads(int count) { deeprect::wanted_threads = count; }
 }

@@ -29,11 +29,13 @@ class Architecture(NamedTuple):
 
     `stems` are the alternatives for the first convolution and pooling, by their names; `stages`
     have a 2x2 max pooling with stride 2 between them; after the last one comes the `pyramid`.
+    `multiply_adds` is the complexity that Table 3 states.
     """
 
     stems: dict[str, tuple]
     stages: tuple[Conv, ...]
     pyramid: tuple[int, ...]
+    multiply_adds: float | None = None
 
 
 def conv2x2(filters: int, times: int) -> Conv:
@@ -76,21 +78,25 @@ ARCHITECTURES = {
         VGG_STEM,
         (conv3x3(128, 2), conv3x3(256, 4), conv3x3(512, 4), conv3x3(512, 4)),
         pyramid=(7,),
+        multiply_adds=1.96e10,
     ),
     # Map of 56, 28, 14.
     "deeprect_a": Architecture(
         LARGE_STEM,
         (conv3x3(256, 5), conv3x3(512, 5), conv3x3(512, 5)),
         pyramid=(7, 3, 2, 1),
+        multiply_adds=1.90e10,
     ),
     "deeprect_b": Architecture(
         LARGE_STEM,
         (conv3x3(256, 6), conv3x3(512, 6), conv3x3(512, 6)),
         pyramid=(7, 3, 2, 1),
+        multiply_adds=2.32e10,
     ),
     "deeprect_c": Architecture(
         LARGE_STEM,
         (conv3x3(384, 6), conv3x3(768, 6), conv3x3(896, 6)),
         pyramid=(7, 3, 2, 1),
+        multiply_adds=5.30e10,
     ),
 }

@@ -7,6 +7,7 @@ from dataclasses import asdict
 import mxnet as mx
 from mxnet.gluon import nn
 
+from ..initializer import MSRA
 from ..nn import ConvPReLU, PReLU, SpatialPyramidPooling
 from .config import Config, MaxPool
 
@@ -40,11 +41,17 @@ class DeepRect(mx.gluon.HybridBlock):
         The classifier.
     config : dict
         `get_model(**net.config)` builds the same network; it is ready for JSON.
+    classes : sequence of str or None
+        Their names, and
+    preprocess : callable or None
+        from images to the input, with its `mean` and `std`: set by whoever knows what the net was
+        trained on, as `models.imagenet.describe` and the zoo.
     """
 
     def __init__(self, config: Config, prefix: str | None = None, fast: bool | None = None):
         super().__init__(prefix=f"{config.name}_" if prefix is None else prefix)
         self.config = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(config).items()}
+        self.classes = self.preprocess = None
         with self.name_scope():
             self.features = nn.HybridSequential(prefix="")
             with self.features.name_scope():
@@ -92,6 +99,13 @@ class DeepRect(mx.gluon.HybridBlock):
             units = size
         return units
 
+    def initialize(self, init=None, ctx=None, verbose=False, force_reinit=False):
+        """Initialise as any Gluon block does; an `MSRA` draws the weights in place."""
+        if isinstance(init, MSRA) and not verbose and not force_reinit:
+            init.initialize(self, ctx)
+        else:
+            super().initialize(init or mx.init.Uniform(), ctx, verbose, force_reinit)
+
     def forward(self, x):
         expected = (self.config["in_channels"], *2 * (self.config["input_size"],))
         if isinstance(x, mx.nd.NDArray) and x.shape[1:] != expected:
@@ -105,19 +119,27 @@ class DeepRect(mx.gluon.HybridBlock):
         return self.output(self.features(x))
 
 
-def get_model(name: str, prefix: str | None = None, fast: bool | None = None, **config) -> DeepRect:
+def get_model(
+    name: str,
+    activation: str = "prelu",
+    *,
+    prefix: str | None = None,
+    fast: bool | None = None,
+    **config,
+) -> DeepRect:
     """Build a network of the paper; its parameters are not initialised.
 
     Parameters
     ----------
     name : str
         One of `model_names()`.
+    activation : {"prelu", "prelu_shared", "relu"}
     prefix : str, optional
         See `DeepRect`.
     fast : bool, optional
         See `ConvPReLU`; not part of the configuration.
     **config
-        The other fields of `Config`: activation, classes, in_channels, input_size, dropout, stem,
+        The other fields of `Config`: classes, in_channels, input_size, dropout, stem,
         width, hidden, pyramid.
 
     Returns
@@ -134,4 +156,4 @@ def get_model(name: str, prefix: str | None = None, fast: bool | None = None, **
     >>> net = get_model("deeprect_a", activation="prelu", classes=10, input_size=32, pyramid=(2, 1))
     >>> net.initialize(MSRA(rectifier_slopes(net), seed=1))
     """
-    return DeepRect(Config(name, **config), prefix, fast)
+    return DeepRect(Config(name, activation, **config), prefix, fast)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import mxnet as mx
 
 from .. import models
@@ -64,19 +66,19 @@ def test_batches(net: mx.gluon.HybridBlock, rank: int = 0, size: int = 1) -> Bat
 def train(
     net: mx.gluon.HybridBlock,
     config: TrainConfig,
-    run: Run,
+    folder: Path,
     workers: Workers,
     augment: bool = False,
     validate: bool = True,
     **description,
 ) -> History:
-    """Train an initialised net; the first worker fills the run's folder.
+    """Train an initialised net; the first worker fills the run's folder (see `Run`).
 
     Parameters
     ----------
     net : DeepRect
     config : TrainConfig
-    run : Run
+    folder : Path
     workers : Workers
     augment : bool
         Shift training images by up to two pixels and mirror half of them.
@@ -97,12 +99,13 @@ def train(
         size=workers.size,
     )
     validation = test_batches(net, workers.rank, workers.size) if validate else None
-    history = History(run.folder if workers.is_first else None)
+    run = Run(folder) if workers.is_first else None
+    history = History(run.folder if run else None)
     try:
         fit(net, batches, validation, config, workers, history)
     finally:
         history.close()
-    if workers.is_first:
+    if run:
         run.save_config(
             net, config, dataset=DATASET, augment=augment, workers=workers.size, **description
         )

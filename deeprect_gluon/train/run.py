@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import sys
 from dataclasses import asdict
@@ -48,6 +49,8 @@ class Run:
             "train": asdict(config),
             "command": shlex.join(["python", *sys.argv]),
             "version": __version__,
+            # Sums inside MXNet may round differently with another number of threads.
+            "threads": int(os.environ["OMP_NUM_THREADS"]),
             **more,
         }
         text = json.dumps(content, indent=2) + "\n"

@@ -1,0 +1,169 @@
+"""Testing as in the paper: one view, ten views, or dense multi-scale views (section 4).
+
+Every function takes a net with `preprocess` (its `mean` and `std` are used) and an image, uint8
+(H, W, C) of any size, and returns the probabilities of the classes, float32 (classes,): the average
+over all views.
+"""
+
+from __future__ import annotations
+
+from typing import Callable, Iterator, Sequence
+
+import mxnet as mx
+import numpy as np
+
+from .images import center_crop, normalise, resize_shorter, ten_crops
+from .models import Config, DeepRect
+from .nn import SpatialPyramidPooling
+
+View = Callable[..., np.ndarray]
+
+
+def _to_input(net: DeepRect, images: np.ndarray) -> mx.nd.NDArray:
+    if net.preprocess is None:
+        raise ValueError(
+            f"{net.config['name']} does not know its images' mean and std; set "
+            "net.preprocess = Preprocess(size, mean, std), or models.imagenet.describe(net)"
+        )
+    x = normalise(images, net.preprocess.mean, net.preprocess.std)
+    return x.as_in_context(net.output.weight.list_ctx()[0])
+
+
+def _resized(net: DeepRect, image: np.ndarray, side: int | None) -> np.ndarray:
+    """Resize for crops of the net's input size; by default with the paper's ratio, 256 to 224."""
+    size = net.config["input_size"]
+    side = round(size * 256 / 224) if side is None else side
+    if side < size:
+        raise ValueError(f"a shorter side of {side} pixels has no crop of {size}x{size}")
+    return resize_shorter(image, side)
+
+
+def center_view(net: DeepRect, image: np.ndarray, side: int | None = None) -> np.ndarray:
+    """Score the central crop of an image whose shorter side was resized to `side` pixels."""
+    crop = center_crop(_resized(net, image, side), net.config["input_size"])
+    return net(_to_input(net, crop[None])).softmax().asnumpy()[0]
+
+
+def ten_view(net: DeepRect, image: np.ndarray, side: int | None = None) -> np.ndarray:
+    """Score the corners, the centre and their mirror images (the paper's Tables 2 and 5)."""
+    crops = ten_crops(_resized(net, image, side), net.config["input_size"])
+    return net(_to_input(net, crops)).softmax().asnumpy().mean(axis=0)
+
+
+def dense_view(
+    net: DeepRect,
+    image: np.ndarray,
+    scales: Sequence[int] = (256, 384, 480),
+    flip: bool = True,
+    max_windows: int = 64,
+) -> np.ndarray:
+    """Score every window of the last map at several scales (the paper's Tables 4 and 6).
+
+    Parameters
+    ----------
+    net : DeepRect
+    image : ndarray of uint8, shape (H, W, C)
+    scales : sequence of int
+        Lengths of the shorter side, in pixels. At each of them the convolutions run once on the
+        whole image; the averages of the scales are averaged.
+    flip : bool
+        Score the mirror image too.
+    max_windows : int
+        Windows of an image that the fully-connected layers see together: it bounds the memory.
+
+    Raises
+    ------
+    ValueError
+        If a scale is too small for the net's window.
+    """
+    config = Config(**net.config)
+    probabilities = []
+    for scale in scales:
+        if config.map_size(scale) < config.map_size():
+            raise ValueError(
+                f"at a scale of {scale} the last map is {config.map_size(scale)} high, less than "
+                f"the window of {config.map_size()}; {config.input_size} is large enough"
+            )
+        resized = resize_shorter(image, scale)
+        views = np.stack([resized, resized[:, ::-1]] if flip else [resized])
+        windows = dense_probabilities(net, _to_input(net, views), max_windows)
+        probabilities.append(windows.mean(axis=(0, 1, 2)))
+    return np.mean(probabilities, axis=0)
+
+
+def ensemble(
+    nets: Sequence[DeepRect], image: np.ndarray, view: View = center_view, **arguments
+) -> np.ndarray:
+    """Return the average of what several nets of the same classes say of an image.
+
+    `view` is one of this module's functions, and `arguments` its further ones.
+    """
+    return np.mean([view(net, image, **arguments) for net in nets], axis=0)
+
+
+def _tiles(rows: int, columns: int, most: int) -> Iterator[tuple[slice, slice]]:
+    """Cut a grid into tiles of at most `most` cells."""
+    width = min(columns, most)
+    height = max(1, most // width)
+    for top in range(0, rows, height):
+        for left in range(0, columns, width):
+            yield slice(top, min(top + height, rows)), slice(left, min(left + width, columns))
+
+
+def dense_probabilities(net: DeepRect, x: mx.nd.NDArray, max_windows: int = 64) -> np.ndarray:
+    """Score every window of the last map of a batch of images.
+
+    Parameters
+    ----------
+    net : DeepRect
+    x : NDArray, shape (N, C, H, W)
+        Images at least as large as the net's input.
+    max_windows : int
+        Windows of an image that the fully-connected layers see together.
+
+    Returns
+    -------
+    ndarray of float32, shape (N, rows, columns, classes)
+        Probabilities; windows are as large as the last map of the net's input, 14x14 for A, B and C
+        at 224 pixels, and lie one apart.
+    """
+    layers = list(net.features._children.values())
+    position = [isinstance(layer, SpatialPyramidPooling) for layer in layers].index(True)
+    pyramid = layers[position]
+    for layer in layers[:position]:
+        x = layer(x)
+    # A window's bin is a maximum over a square of the map, and windows share these squares: for
+    # each level they are taken once, everywhere, and a window picks n x n of them, `stride` apart.
+    levels = pyramid.windows()
+    maxima = [mx.nd.Pooling(x, kernel=(w, w), pool_type="max") for _, w, _ in levels]
+    images, rows, columns = len(x), *(side - pyramid.map_size + 1 for side in x.shape[2:])
+    result = np.empty((images, rows, columns, net.config["classes"]), np.float32)
+    for i, j in _tiles(rows, columns, max_windows):
+        bins = []
+        for (n, _, stride), level in zip(levels, maxima):
+            reach = (n - 1) * stride
+            part = level[:, :, i.start : i.stop + reach, j.start : j.stop + reach]
+            picked = mx.nd.im2col(part, kernel=(n, n), dilate=(stride, stride))
+            bins.append(picked.transpose((0, 2, 1)).reshape((-3, 0)))
+        y = mx.nd.concat(*bins, dim=1)
+        for layer in [*layers[position + 1 :], net.output]:
+            y = layer(y)
+        shape = (images, i.stop - i.start, j.stop - j.start, -1)
+        result[:, i, j] = y.softmax().asnumpy().reshape(shape)
+    return result
+
+
+def top_errors(
+    probabilities: np.ndarray, labels: np.ndarray, top: Sequence[int] = (1, 5)
+) -> dict[int, float]:
+    """Return, for each k in `top`, how often the label is not among the k likeliest classes.
+
+    Parameters
+    ----------
+    probabilities : ndarray, shape (N, classes)
+    labels : ndarray of int, shape (N,)
+    top : sequence of int
+    """
+    ranked = np.argsort(-probabilities, axis=1, kind="stable")
+    hits = ranked == np.asarray(labels)[:, None]
+    return {k: float(1 - hits[:, :k].any(axis=1).mean()) for k in top}

@@ -1,0 +1,120 @@
+"""Images as uint8 arrays (H, W, C): reading, resizing, cropping, and the way into a net."""
+
+from __future__ import annotations
+
+import io
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Iterator
+
+import mxnet as mx
+import numpy as np
+from PIL import Image, ImageFile, ImageOps
+
+
+@contextmanager
+def _strict_decoding() -> Iterator[None]:
+    """Refuse truncated files, which importing GluonCV makes Pillow accept for the whole process."""
+    lenient = ImageFile.LOAD_TRUNCATED_IMAGES
+    ImageFile.LOAD_TRUNCATED_IMAGES = False
+    try:
+        yield
+    finally:
+        ImageFile.LOAD_TRUNCATED_IMAGES = lenient
+
+
+def read(source: Path | str | bytes, channels: int = 3) -> np.ndarray:
+    """Read an image file.
+
+    Parameters
+    ----------
+    source : path or bytes
+        A file of any format that Pillow reads, or its content.
+    channels : {1, 3}
+        Grey or RGB.
+
+    Returns
+    -------
+    ndarray of uint8, shape (H, W, channels)
+        Upright, as the file's EXIF orientation has it.
+
+    Raises
+    ------
+    ValueError
+        If it is no image, or a damaged one.
+    FileNotFoundError
+        If there is no such file.
+    """
+    modes = {1: "L", 3: "RGB"}
+    if channels not in modes:
+        raise ValueError(f"an image has 1 or 3 channels, not {channels}")
+    content = source if isinstance(source, bytes) else Path(source).read_bytes()
+    try:
+        with _strict_decoding(), Image.open(io.BytesIO(content)) as image:
+            pixels = np.asarray(ImageOps.exif_transpose(image).convert(modes[channels]))
+    # Pillow's decoders raise whatever the damage leads them to.
+    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
+        raise ValueError(f"not a whole image: {error}") from error
+    return pixels.reshape(*pixels.shape[:2], channels)
+
+
+def resize_shorter(image: np.ndarray, side: int) -> np.ndarray:
+    """Return an image resized so that its shorter side has `side` pixels (bicubic, antialiased)."""
+    height, width = image.shape[:2]
+    scale = side / min(height, width)
+    size = (max(side, round(width * scale)), max(side, round(height * scale)))
+    if size == (width, height):
+        return image
+    picture = Image.fromarray(image[..., 0] if image.shape[2] == 1 else image)
+    return np.asarray(picture.resize(size, Image.BICUBIC)).reshape(size[1], size[0], -1)
+
+
+def center_crop(image: np.ndarray, size: int) -> np.ndarray:
+    """Return the square of `size` pixels in the middle of an image."""
+    top, left = ((length - size) // 2 for length in image.shape[:2])
+    return image[top : top + size, left : left + size]
+
+
+def ten_crops(image: np.ndarray, size: int) -> np.ndarray:
+    """Return the four corners, the centre, and their mirror images: (10, size, size, C)."""
+    bottom, right = (length - size for length in image.shape[:2])
+    corners = [(0, 0), (0, right), (bottom, 0), (bottom, right), (bottom // 2, right // 2)]
+    crops = np.stack([image[y : y + size, x : x + size] for y, x in corners])
+    return np.concatenate([crops, crops[:, :, ::-1]])
+
+
+def normalise(images: np.ndarray, mean, std) -> mx.nd.NDArray:
+    """Return uint8 images (N, H, W, C) as (N, C, H, W): scaled to 0..1, less `mean`, over `std`."""
+    scaled = images.astype(np.float32) / 255
+    channels_last = (scaled - np.float32(mean)) / np.float32(std)
+    return mx.nd.array(channels_last.transpose(0, 3, 1, 2))
+
+
+@dataclass(frozen=True)
+class Preprocess:
+    """From images of any size to the input of a net: `net(net.preprocess(image))`.
+
+    Parameters
+    ----------
+    size : int
+        Height and width of the net's input, in pixels.
+    mean, std : sequence of float
+        Of each channel, on a scale of 0 to 1.
+    resize : int, optional
+        The shorter side before the central crop; by default `size`.
+    """
+
+    size: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    resize: int | None = None
+
+    def __call__(self, images: np.ndarray) -> mx.nd.NDArray:
+        """Turn an image (H, W, C) or a batch (N, H, W, C) of uint8 into (N, C, size, size)."""
+        batch = images[None] if images.ndim == 3 else images
+        crops = [
+            center_crop(resize_shorter(image, self.resize or self.size), self.size)
+            for image in batch
+        ]
+        return normalise(np.stack(crops), self.mean, self.std)

@@ -1,0 +1,154 @@
+"""The initialiser of He et al. 2015, section 2.2, for networks of rectifiers."""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import struct
+from typing import Mapping, Sequence
+
+import mxnet as mx
+import numpy as np
+
+from .. import library
+
+_library = ctypes.CDLL(str(library.PATH))
+_library.deeprect_normal.argtypes = [
+    np.ctypeslib.ndpointer(np.float32, flags="C_CONTIGUOUS"),
+    ctypes.c_int64,
+    ctypes.c_float,
+    ctypes.c_uint32 * 4,
+]
+_library.deeprect_normal.restype = None
+
+
+def _fill_normal(out: np.ndarray, std: float, seed: int, name: str) -> None:
+    """Fill a float32 array with normal values; value i depends on (seed, name, i) only."""
+    # hash() differs from process to process; SHA-256 does not.
+    digest = hashlib.sha256(f"{seed} {name}".encode()).digest()
+    key = (ctypes.c_uint32 * 4)(*struct.unpack("<4I", digest[:16]))
+    _library.deeprect_normal(out, out.size, std, key)
+
+
+class _Drawn:
+    """What a Gluon parameter takes its first value from: normal values in memory of their own.
+
+    A parameter asks for a copy in each context. The copy can be the very memory that the values
+    were drawn into, where an NDArray would be copied once more.
+    """
+
+    stype = "default"
+    dtype = np.float32
+
+    def __init__(self, shape: tuple[int, ...], std: float, seed: int, name: str):
+        self.shape = shape
+        self._arguments = (std, seed, name)
+
+    def copyto(self, ctx: mx.Context) -> mx.nd.NDArray:
+        size = int(np.prod(self.shape))
+        memory = np.empty(size + 16, np.float32)
+        # Aligned as MXNet's own arrays, to the line of a cache.
+        first = -memory.ctypes.data % 64 // 4
+        values = memory[first : first + size].reshape(self.shape)
+        _fill_normal(values, *self._arguments)
+        array = mx.nd.from_numpy(values)
+        return array if ctx == array.context else array.copyto(ctx)
+
+
+@mx.init.register
+class MSRA(mx.init.Initializer):
+    """Gaussian weights that keep the variance of the signals (He et al. 2015, section 2.2).
+
+    The standard deviation is sqrt(2 / ((1 + a^2) n)) (Eqn 15; Eqns 10 and 14 for a = 0), with a
+    the slope of the rectifier and n = k^2 c, the fan-in, which keeps the variance of the
+    activations through the layers, or n = k^2 d, the fan-out, which keeps that of the gradients;
+    k is the size of the filters, c and d the numbers of input and output channels. Either of them
+    suffices; the paper's large models used the fan-out. The first layer has no rectifier before
+    it, so that the forward condition is n Var[w] = 1 there; as the paper does, the same rule is
+    applied to it, since one factor of 2 in the whole network does not matter.
+
+    Biases are 0. The values of a weight depend on (seed, name of the parameter, shape) only.
+
+    Parameters
+    ----------
+    slope : float or mapping of str to float
+        a, for all weights or by the name of the parameter: see `rectifier_slopes`.
+    fan : {"in", "out"}
+        n.
+    seed : int
+        At least 0.
+    stds : mapping of str to float, optional
+        Standard deviations given by hand, by the name of the parameter.
+
+    Raises
+    ------
+    ValueError
+        If `fan` or `seed` is none of these, or, at initialisation, if a weight has fewer than two
+        axes or no slope in the mapping.
+
+    Examples
+    --------
+    >>> net.initialize(MSRA(rectifier_slopes(net), seed=1))
+    """
+
+    def __init__(
+        self,
+        slope: float | Mapping[str, float] = 0.0,
+        fan: str = "in",
+        seed: int = 0,
+        stds: Mapping[str, float] | None = None,
+    ):
+        if fan not in ("in", "out"):
+            raise ValueError(f"fan must be 'in' or 'out', got {fan!r}")
+        if isinstance(seed, bool) or int(seed) != seed or seed < 0:
+            raise ValueError(f"seed must be a whole number of at least 0, got {seed!r}")
+        slope = dict(slope) if isinstance(slope, Mapping) else float(slope)
+        super().__init__(slope=slope, fan=fan, seed=int(seed), stds=dict(stds or {}))
+        self.slope, self.fan, self.seed, self.stds = slope, fan, int(seed), dict(stds or {})
+
+    def std(self, name: str, shape: tuple[int, ...]) -> float:
+        """Return the standard deviation for a weight of shape (out, in, kernel...)."""
+        if name in self.stds:
+            return self.stds[name]
+        if len(shape) < 2:
+            raise ValueError(
+                f"MSRA needs a weight with output and input axes, but {name!r} has shape {shape}; "
+                "give this parameter an initialiser of its own"
+            )
+        if isinstance(self.slope, dict) and name not in self.slope:
+            raise ValueError(
+                f"no slope is given for {name!r}; make the mapping with rectifier_slopes(net)"
+            )
+        slope = self.slope[name] if isinstance(self.slope, dict) else self.slope
+        fan = np.prod(shape[2:]) * shape[1 if self.fan == "in" else 0]
+        return float(np.sqrt(2 / ((1 + slope**2) * fan)))
+
+    def _init_weight(self, name, arr):
+        values = np.empty(arr.shape, np.float32)
+        _fill_normal(values, self.std(str(name), arr.shape), self.seed, str(name))
+        arr[:] = values
+
+    def initialize(
+        self, net: mx.gluon.Block, ctx: mx.Context | Sequence[mx.Context] | None = None
+    ) -> None:
+        """Initialise what is not initialised yet in a network, large ones faster than Gluon does.
+
+        For each array Gluon fills memory with zeros, has it initialised, and copies it. Here the
+        weights are drawn into the memory that they stay in. Values are the same.
+
+        Parameters
+        ----------
+        net : Block
+        ctx : Context or list of Context, optional
+            By default the current one.
+        """
+        for name, parameter in net.collect_params().items():
+            known = parameter.shape is not None and 0 not in parameter.shape
+            if parameter._data is not None:
+                continue
+            if parameter.init is None and known and np.dtype(parameter.dtype) == np.float32:
+                std = self.std(name, parameter.shape)
+                source = _Drawn(parameter.shape, std, self.seed, name)
+                parameter._load_init(source, ctx or mx.current_context())
+            else:
+                parameter.initialize(ctx=ctx, default_init=self)

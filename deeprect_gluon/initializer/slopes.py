@@ -1,0 +1,108 @@
+"""What a network's own layers say of its initialisation."""
+
+from __future__ import annotations
+
+import mxnet as mx
+
+from .msra import MSRA
+
+
+def _initial_slope(alpha: mx.gluon.Parameter) -> float:
+    probe = mx.nd.empty((1,))
+    mx.init.Zero()(mx.init.InitDesc(alpha.name, {"__init__": alpha.init}), probe)
+    return float(probe.asscalar())
+
+
+def _weights_and_rectifiers(block: mx.gluon.Block):
+    """Yield, in the order of the blocks, ("weight", name) and ("slope", value)."""
+    own = block._reg_params
+    if isinstance(block, mx.gluon.nn.Activation):
+        if block._act_type != "relu":
+            raise ValueError(
+                f"{block.name} is a {block._act_type}; the slopes of MSRA are for rectifiers only"
+            )
+        yield "slope", 0.0
+    elif isinstance(block, mx.gluon.nn.LeakyReLU):
+        yield "slope", block._alpha
+    if "weight" in own:
+        yield "weight", own["weight"].name
+    if "alpha" in own:
+        yield "slope", _initial_slope(own["alpha"])
+    for child in block._children.values():
+        yield from _weights_and_rectifiers(child)
+
+
+def rectifier_slopes(net: mx.gluon.Block) -> dict[str, float]:
+    """Return the initial slope of the rectifier that belongs to each weight of a network.
+
+    Parameters
+    ----------
+    net : Block
+        Its layers are taken in the order of its children: that of a sequential network.
+
+    Returns
+    -------
+    dict of str to float
+        By the name of the weight: 0 for a ReLU, the slope of a leaky one, the initial slope of a
+        PReLU; 1, the linear case of Eqn 15, for a layer that another follows without a rectifier.
+
+    Raises
+    ------
+    ValueError
+        If an activation is not a rectifier.
+
+    Notes
+    -----
+    The factor (1 + a^2) / 2 of Eqn 14, the backward condition, stands for the rectifier after the
+    layer; that of Eqn 10, the forward condition, for the one before it. With the same kind of
+    rectifier everywhere these are equal, save for the last layer, which none follows: it takes the
+    slope of the rectifier before it.
+    """
+    slopes: dict[str, float] = {}
+    waiting = None  # the weight whose rectifier has not come yet
+    last = 1.0
+    for kind, value in _weights_and_rectifiers(net):
+        if kind == "slope":
+            last = value
+            if waiting:
+                slopes[waiting] = value
+            waiting = None
+        else:
+            if waiting:
+                slopes[waiting] = 1.0
+            waiting = value
+    if waiting:
+        slopes[waiting] = last
+    return slopes
+
+
+def paper_initializer(net: mx.gluon.Block, seed: int = 0) -> MSRA:
+    """Return the setting of the paper's large models, meant for images that are not normalised.
+
+    The convolutions take the fan-out form; the fully-connected layers a standard deviation of 0.01
+    and the last of them 0.001, less than the derived value, so that inputs of about -128 to 128 do
+    not overflow the softmax (section 2.2). For normalised images, as this project feeds them,
+    `MSRA(rectifier_slopes(net), fan="out")` derives every layer.
+
+    Parameters
+    ----------
+    net : Block
+        A sequential network of convolutions and fully-connected layers (Dense).
+    seed : int
+        See `MSRA`.
+
+    Returns
+    -------
+    MSRA
+
+    Raises
+    ------
+    ValueError
+        If an activation is not a rectifier.
+    """
+    slopes = rectifier_slopes(net)
+    parameters = net.collect_params()
+    connected = [name for name in slopes if len(parameters[name].shape) == 2]
+    stds = dict.fromkeys(connected[:-1], 0.01)
+    stds.update(dict.fromkeys(connected[-1:], 0.001))
+    return MSRA(slopes, fan="out", seed=seed, stds=stds)

@@ -1,0 +1,48 @@
+"""What a net of the thousand ImageNet classes knows of its images and classes."""
+
+from __future__ import annotations
+
+from ..images import Preprocess
+from .network import DeepRect
+
+# Of the training images' channels, on a scale of 0 to 1. The paper subtracts a mean for each pixel,
+# which is the same for every pixel but little, and does not fit images of other sizes.
+MEAN = (0.485, 0.456, 0.406)
+STD = (0.229, 0.224, 0.225)
+
+
+def class_names() -> tuple[str, ...]:
+    """Return the names of the classes of ILSVRC 2012, in the order of their WordNet numbers.
+
+    Raises
+    ------
+    ImportError
+        If GluonCV, which has the list, is not installed.
+    """
+    try:
+        from gluoncv.data import ImageNet1kAttr
+    except ImportError as error:
+        raise ImportError(
+            "the names of ImageNet's classes come from GluonCV: pip install gluoncv==0.10.5.post0"
+        ) from error
+    return tuple(ImageNet1kAttr().classes_long)
+
+
+def describe(net: DeepRect) -> DeepRect:
+    """Give a net ImageNet's class names and preprocessing, and return it.
+
+    Raises
+    ------
+    ValueError
+        If it has not 1000 classes or not three input channels.
+    """
+    config = net.config
+    if (config["classes"], config["in_channels"]) != (1000, 3):
+        raise ValueError(
+            f"{config['name']} with {config['classes']} classes and {config['in_channels']} "
+            "channels is no net of ImageNet's 1000 classes and 3 channels"
+        )
+    net.classes = class_names()
+    size = config["input_size"]
+    net.preprocess = Preprocess(size, MEAN, STD, resize=round(size * 256 / 224))
+    return net

@@ -1,0 +1,52 @@
+"""The networks under their names in GluonCV's model zoo."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Callable
+
+import mxnet as mx
+
+from .config import model_names
+from .network import get_model
+
+
+def _build(name: str, pretrained: bool | str = False, ctx=None, root=None, **config):
+    """Build a net from the arguments that GluonCV's callers give; `ctx`, `root` are of weights."""
+    if pretrained:
+        raise ValueError(
+            f"this package builds {name} but holds no weights: register the zoo's constructor with "
+            "register_with_gluoncv(zoo.get_model)"
+        )
+    return get_model(name, **config)
+
+
+def register_with_gluoncv(constructor: Callable[..., mx.gluon.HybridBlock] = _build) -> list[str]:
+    """Let `gluoncv.model_zoo.get_model` know the networks of the paper.
+
+    Parameters
+    ----------
+    constructor : callable
+        Called with a name and what the caller of GluonCV's `get_model` gave. `zoo.get_model` also
+        loads trained weights.
+
+    Returns
+    -------
+    list of str
+        The names registered. A name that GluonCV has of its own (vgg19) stays GluonCV's.
+
+    Raises
+    ------
+    ImportError
+        If GluonCV is not installed.
+
+    Examples
+    --------
+    >>> register_with_gluoncv()
+    >>> net = gluoncv.model_zoo.get_model("deeprect_c", classes=10)
+    """
+    from gluoncv.model_zoo.model_zoo import _models
+
+    names = [name for name in model_names() if name.startswith("deeprect_")]
+    _models.update({name: partial(constructor, name) for name in names})
+    return names

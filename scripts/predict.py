@@ -1,0 +1,95 @@
+#!/usr/bin/env python
+"""Name what images show: files, folders or URLs in, the likeliest classes out."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+
+import zoo
+from deeprect_gluon import evaluate, models, prediction
+from deeprect_gluon.files import write_atomically
+from zoo.datasets import get_dataset
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    add = parser.add_argument
+    add("images", nargs="+", help="files, folders, or http(s) URLs")
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--model", help="a name of the zoo, or NAME:DATASET")
+    source.add_argument("--weights", type=Path, help="a .params file with config.json beside it")
+    add("--top", type=int, default=5, help="classes to name (default: 5)")
+    add("--view", choices=("center", "ten", "dense"), default="center")
+    add("--side", type=int, help="shorter side of the resized image, in pixels")
+    add("--scales", type=int, nargs="+", default=[256, 384, 480], help="of the dense view")
+    add("--json", action="store_true", help="print one JSON list instead of text")
+    add("--annotate", type=Path, metavar="FOLDER", help="write pictures with the classes into it")
+    add("--repo", help="the zoo's store, a folder or URL (default: the package's own)")
+    return parser.parse_args()
+
+
+def load_net(args: argparse.Namespace) -> models.DeepRect:
+    if args.model:
+        name, _, dataset = args.model.partition(":")
+        return zoo.get_model(name, pretrained=dataset or True, repo=args.repo)
+    config = json.loads(args.weights.with_name("config.json").read_text())
+    net = models.get_model(**config["model"])
+    net.load_parameters(str(args.weights))
+    if config["dataset"] == "imagenet":
+        return models.imagenet.describe(net)
+    dataset = get_dataset(config["dataset"])
+    net.classes, net.preprocess = dataset.classes, dataset.preprocess(net.config["input_size"])
+    return net
+
+
+def probabilities(net: models.DeepRect, image: np.ndarray, args: argparse.Namespace) -> np.ndarray:
+    size = net.config["input_size"]
+    if args.view == "dense":
+        return evaluate.dense_view(net, image, args.scales)
+    side = args.side or getattr(net.preprocess, "resize", None) or size
+    if args.view == "ten":
+        return evaluate.ten_view(net, image, side)
+    if max(image.shape[:2]) <= size and not args.side:
+        # The net's own way to bring a small image to its size, such as a border.
+        return net(net.preprocess(image)).softmax().asnumpy()[0]
+    return evaluate.center_view(net, image, side)
+
+
+def main() -> int:
+    args = parse()
+    net = load_net(args)
+    net.hybridize()
+    if args.annotate:
+        args.annotate.mkdir(parents=True, exist_ok=True)
+    results, skipped = [], 0
+    for number, source in enumerate(prediction.expand(args.images), start=1):
+        try:
+            image = prediction.load(source, net.config["in_channels"])
+        except (ValueError, OSError) as error:
+            print(f"{Path(__file__).name}: skipped {source}: {error}", file=sys.stderr)
+            skipped += 1
+            continue
+        guesses = prediction.likeliest(probabilities(net, image, args), net.classes, args.top)
+        results.append({"image": source, "classes": [guess._asdict() for guess in guesses]})
+        if not args.json:
+            print(source)
+            for guess in guesses:
+                print(f"  {guess.probability:7.2%}  {guess.name}")
+        if args.annotate:
+            path = args.annotate / f"{number:03d}-{Path(source).stem}.png"
+            write_atomically(path, prediction.annotate(image, guesses).save)
+    if args.json:
+        print(json.dumps(results, indent=2))
+    return 1 if skipped else 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except (ValueError, OSError, LookupError) as error:
+        sys.exit(f"{Path(__file__).name}: {error}")

@@ -1,0 +1,77 @@
+"""The training command as a user calls it: alone, on two ranks, and with bad input."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import mxnet as mx
+import pytest
+
+from deeprect_gluon.train.history import read
+
+ROOT = Path(__file__).parents[2]
+SCRIPT = str(ROOT / "scripts" / "train_fashion_mnist.py")
+# A net that takes seconds.
+TINY = ["--width", "0.0625", "--hidden", "16", "16", "--epochs", "1", "--max-steps", "3"]
+TINY += ["--batch-size", "32"]
+
+
+def train(output, *arguments, launcher=(), **environment):
+    command = [sys.executable, *launcher, SCRIPT, *TINY, "--output", str(output), *arguments]
+    return subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
+    )
+
+
+def test_the_same_command_gives_the_same_weights_and_a_whole_run(tmp_path):
+    folders = tmp_path / "first", tmp_path / "second"
+    for folder in folders:
+        done = train(folder, "--augment", "--seed", "3")
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.startswith("test error ")
+    first, second = ((folder / "weights.params").read_bytes() for folder in folders)
+    assert first == second
+    config = json.loads((folders[0] / "config.json").read_text())
+    assert config["model"]["name"] == "deeprect_small14"
+    assert config["train"]["seed"] == 3
+    assert "--seed 3" in config["command"]
+    (row,) = read(folders[0] / "history.csv")
+    assert row.step == 3
+    assert f"{row.val_error:.2%}" in done.stdout
+    assert (folders[0] / "curves.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_two_ranks_end_as_one_does(tmp_path):
+    pytest.importorskip("horovod.mxnet", reason="Horovod could not be built on this machine")
+    horovodrun = str(Path(sys.executable).with_name("horovodrun"))
+    launcher = [horovodrun, "-np", "2", "--gloo", "-H", "localhost:2", sys.executable]
+    for name, how in (("one", ()), ("two", launcher)):
+        done = train(tmp_path / name, "--dropout", "0", launcher=how)
+        assert done.returncode == 0, done.stderr
+    one, two = (mx.nd.load(str(tmp_path / name / "weights.params")) for name in ("one", "two"))
+    assert one.keys() == two.keys()
+    for name in one:
+        assert abs(one[name] - two[name]).max().asscalar() < 1e-4, name
+    assert json.loads((tmp_path / "two" / "config.json").read_text())["workers"] == 2
+
+
+def test_unknown_model_is_refused(tmp_path):
+    done = train(tmp_path / "run", "--model", "deeprect_d")
+    assert done.returncode == 2
+    assert "invalid choice: 'deeprect_d'" in done.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_truncated_data_is_one_sentence_and_leaves_no_run(tmp_path):
+    (tmp_path / "train-images-idx3-ubyte.gz").write_bytes(b"\x1f\x8b\x08\x00")
+    done = train(tmp_path / "run", DEEPRECT_DATA=str(tmp_path))
+    assert done.returncode == 1
+    (sentence,) = [line for line in done.stderr.splitlines() if "train_fashion_mnist.py" in line]
+    assert "train-images-idx3-ubyte.gz is truncated or damaged" in sentence
+    assert not (tmp_path / "run").exists()

@@ -1,0 +1,121 @@
+"""Model cards: Markdown made from an entry of the index."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from deeprect_gluon.files import write_atomically
+from deeprect_gluon.train import history
+
+from . import index as index_file
+from .store import Store
+
+_CARD = """\
+# {name}, {activation}, trained on {dataset}
+
+| | |
+|---|---|
+| top-1 error | {error:.2f} % of {images:,} test images |
+| loss | {loss:.4f} nats |
+| parameters | {parameters:,} |
+| multiply-adds for an image | {multiply_adds:,} |
+| input | {channels} x {size} x {size} pixels |
+| version | {version}, {date} |
+| licence | {licence} |
+
+The figures were measured from the published file after decoding it.
+
+## Use
+```python
+import zoo
+
+net = zoo.get_model("{name}", pretrained="{dataset}@{version}", activation="{activation}")
+scores = net(net.preprocess(images))  # images: uint8, (N, height, width, {channels})
+```
+Classes: {classes}.
+
+Preprocessing: a border of black up to {size} x {size} pixels, values divided by 255, mean {mean} \
+subtracted, divided by {std}.
+
+## Net
+{config}
+
+## Training
+```
+{command}
+```
+{train}
+
+Code version {code}.
+{curves}
+## File
+`{file}`, {bytes:,} bytes, {format}, SHA-256 `{sha256}`
+"""
+
+
+def _table(values: dict) -> str:
+    rows = [f"| {key} | {value} |" for key, value in values.items()]
+    return "\n".join(["| setting | value |", "|---|---|", *rows])
+
+
+def card(entry: dict, curves: str | None = None) -> str:
+    """Return the model card of an index entry as Markdown.
+
+    Parameters
+    ----------
+    entry : dict
+    curves : str, optional
+        Where the picture of the training's curves is, from where the card will be.
+    """
+    config, recipe, metrics = entry["config"], entry["recipe"], entry["metrics"]
+    more = {key: value for key, value in recipe.items() if key not in ("command", "version")}
+    settings = {**more.pop("train"), **more}
+    return _CARD.format(
+        **{key: entry[key] for key in ("name", "dataset", "version", "date", "licence")},
+        **{key: entry[key] for key in ("parameters", "multiply_adds")},
+        **{key: entry["preprocess"][key] for key in ("size", "mean", "std")},
+        **entry["weights"],
+        activation=config["activation"],
+        channels=config["in_channels"],
+        error=100 * metrics["top1_error"],
+        images=metrics["images"],
+        loss=metrics["loss"],
+        classes=", ".join(entry["classes"]),
+        config=_table(config),
+        command=recipe["command"],
+        code=recipe["version"],
+        train=_table(settings),
+        curves=f"\n![Loss and error during training]({curves})\n" if curves else "",
+    )
+
+
+def write_cards(store: Store, folder: Path) -> list[Path]:
+    """Write the card of the latest version of each net of a store, with its curves.
+
+    Parameters
+    ----------
+    store : Store
+    folder : Path
+        Gets NAME-ACTIVATION-DATASET.md and .png; made if it does not exist.
+
+    Returns
+    -------
+    list of Path
+        The cards.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    return [_write_card(store, entry, folder) for entry in index_file.latest(store.entries)]
+
+
+def _write_card(store: Store, entry: dict, folder: Path) -> Path:
+    # Matplotlib is needed here only.
+    from deeprect_gluon.plot import learning_curves
+
+    title = index_file.title(entry)
+    store.read(entry["history"])  # refuses a damaged file
+    rows = history.read(store.path(entry["history"]))
+    picture, path = folder / f"{title}.png", folder / f"{title}.md"
+    write_atomically(picture, lambda temporary: learning_curves(rows, title, temporary))
+    text = card(entry, curves=picture.name)
+    write_atomically(path, lambda temporary: temporary.write_text(text))
+    return path

@@ -1,0 +1,164 @@
+"""Downloads: resumed, retried, checked, and moved into place only when they are right."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import random
+import time
+from pathlib import Path
+from typing import Sequence
+
+from tqdm import tqdm
+
+from deeprect_gluon.files import write_atomically
+
+from .places import Bucket, UnavailableError, Web
+
+# Attempts in a row that bring not a single byte, before a place is given up.
+ATTEMPTS = 4
+# Seconds before the second attempt; doubled for each further one.
+BACKOFF = 0.5
+
+
+def fetch(file: dict, name: str, places: Sequence[Web | Bucket], target: Path) -> None:
+    """Bring a published file to `target`. The caller keeps other processes away from it.
+
+    Places are tried in order. A file that arrives whole but is not the published one is set aside
+    as `TARGET.bad`, and every place is asked once more.
+
+    Parameters
+    ----------
+    file : dict
+        bytes and sha256, as in the index.
+    name : str
+        The file's path in each place.
+    places : sequence of places
+    target : Path
+        In an existing folder. An unfinished download stays beside it as `TARGET.part`, from where
+        the next call goes on if the place still has the same file.
+
+    Raises
+    ------
+    ValueError
+        If no place has the published file, but some have another in its stead.
+    ConnectionError
+        If it cannot be had at all.
+    """
+    part, bad = (target.with_name(target.name + suffix) for suffix in (".part", ".bad"))
+    failures: list[str] = []
+    for _ in range(2):
+        wrong = False
+        for place in places:
+            try:
+                _download(place, name, file["bytes"], part)
+            except UnavailableError as error:
+                failures.append(str(error))
+                continue
+            digest = _sha256(part)
+            _origin(part).unlink(missing_ok=True)
+            if digest == file["sha256"]:
+                os.replace(part, target)
+                return
+            wrong = True
+            failures.append(f"{place}/{name} has {part.stat().st_size} bytes and SHA-256 {digest}")
+            os.replace(part, bad)
+        if not wrong:
+            raise ConnectionError(
+                f"{target.name} cannot be fetched: {'; '.join(failures)}; check the connection, or "
+                "name another store with repo= or DEEPRECT_ZOO_REPO"
+            )
+    raise ValueError(
+        f"{target.name} was published with {file['bytes']} bytes and SHA-256 {file['sha256']}, but "
+        + "; ".join(dict.fromkeys(failures))
+    )
+
+
+def read_small(place: Web | Bucket, name: str) -> bytes:
+    """Return the content of a small file, trying again when that may help."""
+    for attempt in range(ATTEMPTS - 1):
+        try:
+            return place.read(name)
+        except UnavailableError as error:
+            if not error.again:
+                raise
+            _wait(attempt)
+    return place.read(name)
+
+
+def _wait(attempt: int) -> None:
+    # The random part keeps many clients from coming back at the same moment.
+    time.sleep(BACKOFF * 2**attempt * random.uniform(0.5, 1))
+
+
+def _download(place: Web | Bucket, name: str, size: int, part: Path) -> None:
+    """Fill `part` up to `size` bytes, or with whatever else the place has under that name."""
+    attempt = 0
+    while True:
+        before = _length(part)
+        try:
+            return _transfer(place, name, size, part)
+        except UnavailableError as error:
+            if not error.again:
+                raise
+            attempt = 1 if _length(part) > before else attempt + 1
+            if attempt == ATTEMPTS:
+                raise
+        _wait(attempt - 1)
+
+
+def _transfer(place: Web | Bucket, name: str, size: int, part: Path) -> None:
+    """Make one request, and append what it brings."""
+    validator = _resumable(part, f"{place}/{name}", size)
+    stream = place.open(name, _length(part) if validator else 0, validator)
+    if stream.start == 0:
+        part.unlink(missing_ok=True)
+        origin = json.dumps({"url": f"{place}/{name}", "validator": stream.validator})
+        write_atomically(_origin(part), lambda path: path.write_text(origin))
+    with part.open("ab") as out, contextlib.closing(stream.chunks), _progress(part, size) as bar:
+        bar.update(stream.start)
+        for chunk in stream.chunks:
+            out.write(chunk)
+            bar.update(len(chunk))
+            if out.tell() > size:
+                break  # another file; nobody can make us store more of it
+        out.flush()
+        os.fsync(out.fileno())
+        if out.tell() < (size if stream.size is None else min(size, stream.size)):
+            raise UnavailableError(
+                f"{place}/{name} was cut after {out.tell()} of {size} bytes", again=True
+            )
+
+
+def _progress(part: Path, size: int) -> tqdm:
+    return tqdm(total=size, unit="B", unit_scale=True, desc=part.stem, disable=None)
+
+
+def _origin(part: Path) -> Path:
+    """Return the file that tells where the bytes of a part come from."""
+    return part.with_name(part.name + ".json")
+
+
+def _resumable(part: Path, url: str, size: int) -> str | None:
+    """Return the validator with which a download can go on, None to start anew."""
+    try:
+        origin = json.loads(_origin(part).read_text())
+    except (OSError, ValueError):
+        return None
+    if not 0 < _length(part) < size or origin.get("url") != url:
+        return None
+    return origin.get("validator")
+
+
+def _length(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        for chunk in iter(lambda: file.read(1 << 20), b""):
+            digest.update(chunk)
+    return digest.hexdigest()

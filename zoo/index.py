@@ -1,0 +1,111 @@
+"""The index of a store: which nets are published there, as checked JSON."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from pathlib import Path
+from typing import Iterable
+
+import jsonschema
+
+SCHEMA = json.loads(Path(__file__).with_name("index.schema.json").read_text())
+_VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
+
+
+def title(entry: dict) -> str:
+    """Return the name of an entry's net, activation and dataset: what its versions share."""
+    return f"{entry['name']}-{entry['config']['activation']}-{entry['dataset']}"
+
+
+def parse(content: bytes, where: str) -> dict:
+    """Return the index that a file holds, as `index.schema.json` describes it.
+
+    Parameters
+    ----------
+    content : bytes
+    where : str
+        Names the file in errors.
+
+    Raises
+    ------
+    ValueError
+        If it is not JSON, does not fit the schema, or holds an entry twice.
+    """
+    try:
+        index = json.loads(content)
+    except ValueError as error:
+        raise ValueError(f"the index {where} is not JSON ({error}); publish it again") from error
+    error = jsonschema.exceptions.best_match(_VALIDATOR.iter_errors(index))
+    if error is not None:
+        raise ValueError(f"the index {where} is not valid at {error.json_path}: {error.message}")
+    seen = set()
+    for entry in index["entries"]:
+        key = (title(entry), entry["version"])
+        if key in seen:
+            raise ValueError(f"the index {where} holds version {key[1]} of {key[0]} twice")
+        seen.add(key)
+    return index
+
+
+def dump(index: dict) -> bytes:
+    """Return the content of an index file."""
+    return (json.dumps(index, indent=1) + "\n").encode()
+
+
+def suggest(word: str, known: Iterable[str]) -> str:
+    """Return 'did you mean …?' with the nearest of the known words, or all of them."""
+    near = difflib.get_close_matches(word, known, n=3)
+    return f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(known)}"
+
+
+def latest(entries: Iterable[dict]) -> list[dict]:
+    """Return the newest version of each net, in the order in which they were first published."""
+    newest: dict = {}
+    for entry in entries:
+        known = newest.setdefault(title(entry), entry)
+        if entry["version"] > known["version"]:
+            newest[title(entry)] = entry
+    return list(newest.values())
+
+
+def select(
+    entries: Iterable[dict], name: str, weights: str | None = None, activation: str | None = None
+) -> dict:
+    """Return the entry that the arguments of `zoo.get_model` mean.
+
+    Parameters
+    ----------
+    entries : iterable of dict
+    name : str
+    weights : str, optional
+        "dataset" or "dataset@version". Without it the dataset is the one first published for this
+        net, so that publishing another never changes what a name means.
+    activation : str, optional
+        "prelu" if not given, as for an untrained net.
+
+    Raises
+    ------
+    LookupError
+        If there is none; the message says which there are, and how to publish one.
+    """
+    activation = activation or "prelu"
+    dataset, _, version = (weights or "").partition("@")
+    named = [e for e in entries if e["name"] == name]
+    found = [
+        e
+        for e in named
+        if e["config"]["activation"] == activation
+        and (not dataset or e["dataset"] == dataset)
+        and (not version or str(e["version"]) == version)
+    ]
+    if not found:
+        what = f"{name} with activation={activation!r}" + (f" for {weights!r}" if weights else "")
+        known = ", ".join(f"{title(e)}@{e['version']}" for e in named)
+        raise LookupError(
+            f"no trained weights of {what} are published"
+            + (f"; there are {known}. " if known else ". ")
+            + "To publish some, train the net (scripts/train_fashion_mnist.py trains on "
+            "Fashion-MNIST) and run 'python -m zoo publish CHECKPOINT --to STORE'"
+        )
+    return latest(e for e in found if e["dataset"] == found[0]["dataset"])[0]

@@ -1,0 +1,226 @@
+"""Nets by name, with or without trained weights."""
+
+from __future__ import annotations
+
+import fnmatch
+import logging
+from numbers import Integral
+from pathlib import Path
+from typing import Mapping, Sequence
+
+import mxnet as mx
+import numpy as np
+
+from deeprect_gluon import models
+from deeprect_gluon.initializer import MSRA, rectifier_slopes
+
+from . import cards, weights
+from . import index as index_file
+from .preprocess import Preprocess
+from .store import Store, open_store
+
+logger = logging.getLogger("zoo")
+
+
+def get_model(
+    name: str,
+    pretrained: bool | str = False,
+    classes: int | Sequence[str] | None = None,
+    activation: str | None = None,
+    ctx: mx.Context | Sequence[mx.Context] | None = None,
+    root: str | Path | None = None,
+    repo: str | Path | Sequence[str | Path] | None = None,
+    **config,
+) -> mx.gluon.HybridBlock:
+    """Return a net by name.
+
+    Parameters
+    ----------
+    name : str
+        One of `deeprect_gluon.models.model_names()`.
+    pretrained : bool or str
+        True for the default weights of that name, "dataset" or "dataset@version" for certain ones.
+        Otherwise the net is not initialised.
+    classes : int or sequence of str, optional
+        Number of classes, or their names. If their number differs from that of the trained net, the
+        classifier is initialised anew and the rest keeps the trained weights.
+    activation : {"prelu", "prelu_shared", "relu"}, optional
+    ctx : Context or list of Context, optional
+        Where the trained weights go; by default the CPU.
+    root : path, optional
+        The cache; by default `$MXNET_HOME/models`.
+    repo : path, URL or sequence of these, optional
+        The store, or copies of it in the order in which to try them; by default
+        `$DEEPRECT_ZOO_REPO`, else the store that comes with the package.
+    config : dict
+        Further arguments of `deeprect_gluon.models.get_model`. With trained weights they must leave
+        the parameters' shapes as published.
+
+    Returns
+    -------
+    DeepRect
+        A trained net also has `classes` (names), `preprocess` (images to input) and `card`
+        (Markdown).
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown, the file is not the published one, or the arguments do not fit it.
+    LookupError
+        If there are no such weights.
+    """
+    name = models.Config(name).name  # refuses an unknown one
+    if isinstance(classes, str):
+        raise TypeError(f"classes={classes!r} is one name; give a number or a sequence of names")
+    names = None if classes is None or isinstance(classes, Integral) else tuple(classes)
+    given = {"classes": len(names) if names else classes, "activation": activation, **config}
+    given = {key: value for key, value in given.items() if value is not None}
+    if not pretrained:
+        net = models.get_model(name, **given)
+        net.classes = names
+        return net
+
+    store = open_store(repo, root)
+    entry = index_file.select(
+        store.entries, name, None if pretrained is True else pretrained, activation
+    )
+    net = models.get_model(**{**entry["config"], **given})
+    load_entry(net, store, entry, ctx or mx.cpu())
+    if names or net.config["classes"] == len(entry["classes"]):
+        net.classes = names or tuple(entry["classes"])
+    else:
+        net.classes = None
+    return net
+
+
+def load_entry(
+    net: mx.gluon.Block,
+    store: Store,
+    entry: dict,
+    ctx: mx.Context | Sequence[mx.Context],
+) -> None:
+    """Fill a net built from an entry's configuration with its weights, and let it know them."""
+    new_head = net.config["classes"] != entry["config"]["classes"]
+    load_weights(net, store.read(entry["weights"], weights.decode), ctx, new_head)
+    preprocess = entry["preprocess"]
+    net.preprocess = Preprocess(
+        net.config["input_size"], tuple(preprocess["mean"]), tuple(preprocess["std"])
+    )
+    net.card = cards.card(entry)
+    logger.info(
+        "%s version %d: top-1 error %.2f%% on %s, SHA-256 %s%s",
+        index_file.title(entry),
+        entry["version"],
+        100 * entry["metrics"]["top1_error"],
+        entry["dataset"],
+        entry["weights"]["sha256"],
+        f", with a new classifier of {net.config['classes']} classes" if new_head else "",
+    )
+
+
+def load_weights(
+    net: mx.gluon.Block,
+    arrays: Mapping[str, np.ndarray],
+    ctx: mx.Context | Sequence[mx.Context],
+    new_head: bool = False,
+) -> None:
+    """Make arrays the parameters of a net that has none yet.
+
+    Parameters
+    ----------
+    net : Block
+    arrays : mapping of structural name to float32 array
+        From `zoo.weights.decode`. They become the parameters' own memory.
+    ctx : Context or list of Context
+    new_head : bool
+        Initialise the classifier anew (MSRA) instead.
+
+    Raises
+    ------
+    ValueError
+        If names or shapes differ; the net is left as it was.
+    """
+    parameters = net._collect_params_with_prefix()  # the names that save_parameters uses
+    different = sorted(parameters.keys() ^ arrays.keys())
+    if different:
+        raise ValueError(
+            f"the published weights and the net asked for do not both have {', '.join(different)}; "
+            "leave the net's arguments as published"
+        )
+    if new_head:
+        arrays = {n: array for n, array in arrays.items() if not n.startswith("output.")}
+    for name, array in arrays.items():
+        shape = parameters[name].shape
+        # An extent of 0 is one that Gluon has not inferred yet.
+        if len(shape) != len(array.shape) or any(
+            a not in (0, b) for a, b in zip(shape, array.shape)
+        ):
+            raise ValueError(
+                f"{name} was published with shape {array.shape}; the net asked for has {shape}; "
+                "leave the net's arguments as published"
+            )
+    for name, array in arrays.items():
+        parameters[name]._load_init(_Source(array), ctx)
+    if new_head:
+        net.output.initialize(MSRA(rectifier_slopes(net)), ctx=ctx)
+
+
+class _Source:
+    """What a Gluon parameter takes its first value from.
+
+    It asks for a copy on each of its devices. On the CPU that copy can be the array itself, which
+    nobody else uses.
+    """
+
+    stype = "default"
+
+    def __init__(self, array: np.ndarray):
+        self.shape, self.dtype = array.shape, array.dtype.type
+        self._array = array
+
+    def copyto(self, ctx: mx.Context) -> mx.nd.NDArray:
+        if ctx == mx.cpu():
+            return mx.nd.from_numpy(self._array)
+        return mx.nd.array(self._array, ctx)
+
+
+def list_models(
+    filter: str | None = None,
+    pretrained: bool = False,
+    repo: str | Path | Sequence[str | Path] | None = None,
+) -> list[str]:
+    """Return the names of the models.
+
+    Parameters
+    ----------
+    filter : str, optional
+        Shell pattern, such as "deeprect_small*".
+    pretrained : bool
+        Only those with published weights.
+    repo : path or URL, optional
+        As for `get_model`.
+    """
+    names = models.model_names()
+    if pretrained:
+        published = {entry["name"] for entry in open_store(repo).entries}
+        names = [name for name in names if name in published]
+    return fnmatch.filter(names, filter) if filter else list(names)
+
+
+def model_info(
+    name: str,
+    weights: str | None = None,
+    activation: str | None = None,
+    repo: str | Path | Sequence[str | Path] | None = None,
+) -> dict:
+    """Return the index entry of published weights: what they are, how good and how made.
+
+    Parameters are those of `get_model`, `weights` being "dataset" or "dataset@version".
+
+    Raises
+    ------
+    ValueError, LookupError
+        As for `get_model`.
+    """
+    name = models.Config(name).name  # refuses an unknown one
+    return index_file.select(open_store(repo).entries, name, weights, activation)

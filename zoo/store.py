@@ -1,0 +1,241 @@
+"""A store: an index and the files that it names, in one or more places, read through a cache."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import logging
+import os
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+from pathlib import Path
+from typing import Callable, Sequence, TypeVar
+
+import mxnet as mx
+from filelock import FileLock
+
+from deeprect_gluon import models
+
+from . import index as index_file
+from . import signing
+from .fetch import fetch, read_small
+from .places import Bucket, Folder, UnavailableError, Web, open_place
+
+Parsed = TypeVar("Parsed")
+
+logger = logging.getLogger("zoo")
+
+DEFAULT = Path(__file__).with_name("store")
+INDEX = "index.json"
+FILES = "weights"
+
+
+def offline() -> bool:
+    """Return whether `DEEPRECT_ZOO_OFFLINE` forbids the use of the network."""
+    return os.environ.get("DEEPRECT_ZOO_OFFLINE", "0") not in ("", "0")
+
+
+def check(content: bytes, file: dict, where: Path) -> None:
+    """Raise ValueError unless a content is the published one."""
+    digest = hashlib.sha256(content).hexdigest()
+    if len(content) != file["bytes"] or digest != file["sha256"]:
+        raise ValueError(
+            f"{where} is not the published file: it has {len(content)} bytes and SHA-256 {digest}, "
+            f"not {file['bytes']} bytes and {file['sha256']}"
+        )
+
+
+class Store:
+    """Reads published nets.
+
+    What lies in a folder is read there; what lies elsewhere is brought into the cache first. Either
+    way every byte that is returned has been checked against the index.
+
+    Parameters
+    ----------
+    places : sequence of Folder, Web or Bucket
+        Copies of one store; the first that answers is used.
+    root : Path, optional
+        The cache; by default `$MXNET_HOME/models`.
+    """
+
+    def __init__(self, places: Sequence[Folder | Web | Bucket], root: Path | str | None = None):
+        self.places = list(places)
+        self.root = Path(root or Path(mx.base.data_dir()) / "models").expanduser()
+
+    @cached_property
+    def index(self) -> dict:
+        """The index, checked against its schema and, if a public key is set, its signature.
+
+        Raises
+        ------
+        FileNotFoundError
+            If no place has an index, nor the cache a copy of one.
+        ValueError
+            If it is not valid or not signed as it should be.
+        """
+        failures = []
+        for place in self.places:
+            try:
+                if isinstance(place, Folder):
+                    return _parse(place, *_read_signed(place, Folder.read))
+                if not offline():
+                    return self._refresh(place)
+                failures.append(f"{place} is not asked, since DEEPRECT_ZOO_OFFLINE is set")
+            except UnavailableError as error:
+                failures.append(str(error))
+        for copy in map(self._copy, self.places):
+            with contextlib.suppress(UnavailableError):
+                index = _parse(copy, *_read_signed(copy, Folder.read))
+                logger.warning("%s; using the index fetched before", "; ".join(failures))
+                return index
+        raise FileNotFoundError(
+            f"no store can be read: {'; '.join(failures)}; 'python -m zoo publish' makes one"
+        )
+
+    @property
+    def entries(self) -> list[dict]:
+        return self.index["entries"]
+
+    def path(self, file: dict) -> Path:
+        """Return where a file is after `read`."""
+        for place in self.places:
+            if isinstance(place, Folder) and place.path(_name(file)).exists():
+                return place.path(_name(file))
+        return self.root / file["file"]
+
+    def read(self, file: dict, parse: Callable[[bytes], Parsed] = bytes) -> Parsed:
+        """Return the content of a file that the index names, which is the published one.
+
+        Parameters
+        ----------
+        file : dict
+            file, bytes and sha256, as in the index.
+        parse : callable
+            Makes something else of the content, at the same time as the digest is computed. What
+            it returns or raises counts only if the content is right.
+
+        Raises
+        ------
+        ValueError
+            If a folder's file is damaged, or no place has the right one.
+        OSError
+            If it cannot be had.
+        """
+        path = self.path(file)
+        if path.parent != self.root:
+            return _read_checked(path, file, parse)
+        try:
+            return _read_checked(path, file, parse)
+        except (FileNotFoundError, ValueError) as error:
+            self._fetch(file, path, error)
+        return _read_checked(path, file, parse)
+
+    def remove(self, name: str) -> list[Path]:
+        """Delete what the cache holds of a model; return the deleted files."""
+        found = sorted(self.root.glob(f"{models.Config(name).name}-*"))
+        for path in found:
+            path.unlink()
+        return found
+
+    def _fetch(self, file: dict, path: Path, reason: Exception) -> None:
+        """Bring a file into the cache, unless another process does so meanwhile."""
+        mirrors = (open_place(url) for url in self.index.get("mirrors", ()))
+        places = [p for p in (*self.places, *mirrors) if not isinstance(p, Folder)]
+        if not places:
+            folders = ", ".join(str(place) for place in self.places)
+            raise FileNotFoundError(
+                f"{_name(file)}, named in the index, is missing in {folders}"
+            ) from reason
+        if offline():
+            raise FileNotFoundError(
+                f"{path} is missing or damaged and DEEPRECT_ZOO_OFFLINE is set; unset it, or fetch "
+                "it before with 'python -m zoo fetch'"
+            ) from reason
+        self.root.mkdir(parents=True, exist_ok=True)
+        with FileLock(path.with_name(f".{path.name}.lock")):
+            try:
+                _read_checked(path, file)
+                return
+            except FileNotFoundError:
+                pass
+            except ValueError as error:
+                logger.warning("%s; it is set aside and fetched again", error)
+                os.replace(path, path.with_name(path.name + ".bad"))
+            fetch(file, _name(file), places, path)
+
+    def _copy(self, place: Folder | Web | Bucket) -> Folder:
+        """Return the folder in the cache with the copy of a place's index."""
+        digest = hashlib.sha256(str(place).encode()).hexdigest()
+        return Folder(self.root / f"deeprect-index-{digest[:16]}")
+
+    def _refresh(self, place: Web | Bucket) -> dict:
+        """Fetch the index of a place, and keep a copy for when it cannot be reached."""
+        content, signature = _read_signed(place, read_small)
+        index = _parse(place, content, signature)
+        copy = self._copy(place)
+        if signature is not None:
+            copy.write(signing.signature_name(content), signature)
+        copy.write(INDEX, content)
+        return index
+
+
+def open_store(
+    repo: str | Path | Sequence[str | Path] | None = None, root: str | Path | None = None
+) -> Store:
+    """Return the store at `repo`, else at `$DEEPRECT_ZOO_REPO`, else the package's own.
+
+    Parameters
+    ----------
+    repo : path, URL or sequence of these, optional
+        Several are copies of one store, tried in order; the variable separates them by spaces.
+    root : path, optional
+        The cache; by default `$MXNET_HOME/models`.
+    """
+    if repo is None:
+        repo = os.environ.get("DEEPRECT_ZOO_REPO", "").split() or DEFAULT
+    places = [repo] if isinstance(repo, (str, Path)) else repo
+    return Store([open_place(place) for place in places], root)
+
+
+def _name(file: dict) -> str:
+    """Return the path of a file in its store."""
+    return f"{FILES}/{file['file']}"
+
+
+def _read_checked(path: Path, file: dict, parse: Callable[[bytes], Parsed] = bytes) -> Parsed:
+    content = path.read_bytes()
+    with ThreadPoolExecutor(1) as thread:
+        checked = thread.submit(check, content, file, path)
+        try:
+            return parse(content)
+        finally:
+            checked.result()
+
+
+def _read_signed(
+    place: Folder | Web | Bucket, read: Callable[..., bytes]
+) -> tuple[bytes, bytes | None]:
+    """Return a place's index and, if a public key is configured, its signature.
+
+    The package's own store needs none: it is as trustworthy as the code beside it.
+    """
+    content = read(place, INDEX)
+    own = isinstance(place, Folder) and place.folder == DEFAULT
+    if own or signing.key_from_environment(signing.PUBLIC_KEY) is None:
+        return content, None
+    try:
+        return content, read(place, signing.signature_name(content))
+    except UnavailableError as error:
+        if error.again:
+            raise
+        raise ValueError(
+            f"the index of {place} is not signed, but {signing.PUBLIC_KEY} is set"
+        ) from error
+
+
+def _parse(place: Folder | Web | Bucket, content: bytes, signature: bytes | None) -> dict:
+    if signature is not None:
+        public = signing.key_from_environment(signing.PUBLIC_KEY)
+        signing.verify(content, signature, public, str(place))
+    return index_file.parse(content, f"{place}/{INDEX}")

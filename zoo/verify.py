@@ -1,0 +1,56 @@
+"""Checking a whole store."""
+
+from __future__ import annotations
+
+import mxnet as mx
+
+from deeprect_gluon import models
+
+from . import index as index_file
+from .datasets import get_dataset
+from .pretrained import load_weights
+from .store import Store
+from .weights import decode
+
+# Another processor rounds otherwise, and an image whose two best scores are equal but for that may
+# change sides.
+TOLERANCE = 2e-4
+
+
+def verify(store: Store, metrics: bool = False) -> dict[str, str | None]:
+    """Check every published net of a store: its files' digests, and that the net can be built.
+
+    Parameters
+    ----------
+    store : Store
+    metrics : bool
+        Also measure each net again and compare with the index.
+
+    Returns
+    -------
+    dict of str to (str or None)
+        By "title@version": what is wrong, None if nothing.
+    """
+    found: dict = {}
+    for entry in store.entries:
+        label = f"{index_file.title(entry)}@{entry['version']}"
+        try:
+            _check_entry(store, entry, metrics)
+            found[label] = None
+        except (ValueError, TypeError, OSError) as error:
+            found[label] = str(error)
+    return found
+
+
+def _check_entry(store: Store, entry: dict, metrics: bool) -> None:
+    store.read(entry["history"])
+    net = models.get_model(**entry["config"])
+    load_weights(net, store.read(entry["weights"], decode), mx.cpu())
+    if metrics:
+        net.hybridize()
+        measured = get_dataset(entry["dataset"]).measure(net, entry["config"]["input_size"])
+        published = entry["metrics"]["top1_error"]
+        if abs(measured["top1_error"] - published) > TOLERANCE:
+            raise ValueError(
+                f"its top-1 error is {measured['top1_error']}, published as {published}"
+            )

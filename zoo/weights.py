@@ -1,0 +1,107 @@
+"""Weights as data: safetensors files of float32, half-precision or 8-bit arrays.
+
+A file holds nothing but arrays under Gluon's structural names, so reading one cannot run code.
+With 8 bits a weight is q * s, q an integer from -127 to 127 and s the scale of its output channel
+(axis 0), kept as a second array `NAME:scale`. Biases and slopes stay float32.
+"""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from typing import Mapping
+
+import numpy as np
+import safetensors
+
+FORMATS = ("float16", "int8", "float32")
+_DTYPES = {"F32": np.dtype("<f4"), "F16": np.dtype("<f2"), "I8": np.dtype("i1")}
+_SCALE = ":scale"
+
+
+def encode(arrays: Mapping[str, np.ndarray], form: str) -> bytes:
+    """Return the content of a weights file.
+
+    Parameters
+    ----------
+    arrays : mapping of structural name to float32 array
+    form : {"float16", "int8", "float32"}
+        How arrays of two and more dimensions are kept.
+
+    Raises
+    ------
+    ValueError
+        If the form is unknown, or an array has NaN, infinity or a value too large for the form.
+    """
+    if form not in FORMATS:
+        raise ValueError(f"format={form!r} is not known; use one of {', '.join(FORMATS)}")
+    kept = {}
+    for name, array in arrays.items():
+        array = np.ascontiguousarray(array, np.float32)
+        # No finite value is too large for the other forms.
+        if not (np.abs(array) <= np.finfo(form if form == "float16" else "float32").max).all():
+            raise ValueError(
+                f"{name} has NaN, infinite values or values too large for {form}; "
+                "such weights are not published"
+            )
+        if array.ndim < 2 or form == "float32":
+            kept[name] = array
+        elif form == "float16":
+            kept[name] = array.astype(np.float16)
+        else:
+            rows = array.reshape(len(array), -1)
+            scale = np.abs(rows).max(1) / np.float32(127)
+            # A channel of zeros has no scale of its own.
+            scale[scale == 0] = 1
+            kept[name] = np.rint(rows / scale[:, None]).astype(np.int8).reshape(array.shape)
+            kept[name + _SCALE] = scale
+    return safetensors.serialize(
+        {
+            name: {"dtype": array.dtype.name, "shape": array.shape, "data": array.tobytes()}
+            for name, array in kept.items()
+        }
+    )
+
+
+def decode(content: bytes) -> dict[str, np.ndarray]:
+    """Return the arrays of a weights file in float32, by their structural names.
+
+    Raises
+    ------
+    ValueError
+        If the content is not such a file; nothing that a stranger puts into it does more harm.
+    """
+    try:
+        tensors = dict(sorted(safetensors.deserialize(content)))
+    except safetensors.SafetensorError as error:
+        raise ValueError(f"not a safetensors file ({error})") from error
+    arrays = {}
+    for name, tensor in tensors.items():
+        if tensor["dtype"] not in _DTYPES:
+            raise ValueError(f"{name} has type {tensor['dtype']}; expected {', '.join(_DTYPES)}")
+        values = np.frombuffer(tensor["data"], _DTYPES[tensor["dtype"]])
+        arrays[name] = values.reshape(tensor["shape"])
+    scales = {name: arrays.pop(name) for name in tensors if name.endswith(_SCALE)}
+    for name, values in arrays.items():
+        scale = scales.get(name + _SCALE)
+        wanted = (np.dtype("<f4"), values.shape[:1]) if values.dtype == np.int8 else None
+        found = None if scale is None else (scale.dtype, scale.shape)
+        if found != wanted:
+            raise ValueError(
+                f"{name} ({values.dtype}) has scales of (type, shape) {found}, expected {wanted}"
+            )
+    unknown = scales.keys() - {name + _SCALE for name in arrays}
+    if unknown:
+        raise ValueError(f"{', '.join(sorted(unknown))} belongs to no array")
+    # NumPy releases the interpreter's lock while it computes.
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as threads:
+        unpacked = threads.map(
+            lambda name: _unpack(arrays[name], scales.get(name + _SCALE)), arrays
+        )
+        return dict(zip(arrays, unpacked))
+
+
+def _unpack(values: np.ndarray, scale: np.ndarray | None) -> np.ndarray:
+    if scale is None:
+        return values.astype(np.float32)
+    return values * scale.reshape(-1, *[1] * (values.ndim - 1))
