@@ -106,7 +106,7 @@ def isa() -> str:
     """Return the instruction set of the CPU kernels: baseline, avx2 or avx512.
 
     It is the widest the processor has, or the one that the environment's `DEEPRECT_ISA` named when
-    the package was imported. Results do not depend on it.
+    the package was imported. Results of `prelu` do not depend on it.
     """
     return _library.deeprect_cpu_isa().decode()
 

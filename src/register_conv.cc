@@ -8,6 +8,7 @@
 
 #include "conv_prelu.h"
 #include "mxnet_text.h"
+#include "threads.h"
 
 namespace {
 
@@ -127,6 +128,7 @@ deeprect::Rectifier rectifier_of(std::vector<MXTensor>& inputs, size_t alpha) {
 
 MXReturnValue forward(const Attributes& attributes, std::vector<MXTensor>* inputs,
                       std::vector<MXTensor>* outputs, const OpResource&) {
+  deeprect::apply_wanted_threads();
   auto& in = *inputs;
   deeprect::conv_prelu_forward(convolution_of(attributes, in[0], in[1]), in[0].data<float>(),
                                in[1].data<float>(), in[2].data<float>(), rectifier_of(in, 3),
@@ -136,6 +138,7 @@ MXReturnValue forward(const Attributes& attributes, std::vector<MXTensor>* input
 
 MXReturnValue backward(const Attributes& attributes, std::vector<MXTensor>* inputs,
                        std::vector<MXTensor>* outputs, const OpResource&) {
+  deeprect::apply_wanted_threads();
   // dy, data, weight, bias, alpha unless it is a ReLU, y.
   auto &in = *inputs, &out = *outputs;
   const bool relu = is_relu(attributes);

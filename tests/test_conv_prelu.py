@@ -303,7 +303,7 @@ def test_other_kernels_take_the_plain_pair(strides):
     assert block(mx.nd.ones((1, 3, 16, 16))).shape == (1, 4, 16 // strides, 16 // strides)
 
 
-def small_net(fast, activation="prelu"):
+def small_net(fast, activation="prelu", dropout=0):
     return get_model(
         "deeprect_small14",
         activation=activation,
@@ -314,7 +314,7 @@ def small_net(fast, activation="prelu"):
         input_size=28,
         width=0.25,
         hidden=(32,),
-        dropout=0,
+        dropout=dropout,
     )
 
 
@@ -387,3 +387,44 @@ def test_errors_of_type_and_activation():
         conv_prelu(arrays[0].astype("float64"), *arrays[1:])
     with pytest.raises(ValueError, match="unknown activation 'elu'"):
         ConvPReLU(4, 3, activation="elu")
+
+
+@pytest.mark.parametrize("activation", ["prelu", "relu"])
+@pytest.mark.parametrize("portable", [False, True])
+def test_inference_pass(portable, activation, tmp_path):
+    """An exported plain net: its pairs become the operator, its dropout goes."""
+    net = small_net(False, activation, dropout=0.5)
+    net.initialize(mx.init.MSRAPrelu())
+    x = mx.nd.random.normal(shape=(2, 1, 28, 28))
+    y = net(x)
+    files = export.export(net, tmp_path / "net", portable=portable)
+    again = mx.gluon.SymbolBlock.imports(str(files[0]), ["data"], str(files[1]))
+    assert '"op": "Dropout"' in files[0].read_text()
+    again.optimize_for(x, backend="deeprect")
+    assert_close([again(x).asnumpy()], [y.asnumpy()], 1e-4)
+    again.export(str(tmp_path / "fused"))
+    graph = (tmp_path / "fused-symbol.json").read_text()
+    # The first layer's kernel of 7 stays as it was.
+    assert graph.count('"op": "deeprect_conv_prelu"') == 10
+    assert graph.count('"op": "Convolution"') == 1
+    assert '"op": "Dropout"' not in graph
+
+
+def test_inference_pass_keeps_what_it_must():
+    """A convolution with a second consumer, an unknown stride, a head."""
+    data, weight, bias, alpha = (mx.sym.var(n) for n in ("data", "weight", "bias", "alpha"))
+    common = {"num_filter": 4, "kernel": (3, 3)}
+    shared = mx.sym.Convolution(data, weight, bias, **common)
+    strided = mx.sym.Convolution(data, weight, bias, stride=(2, 2), **common)
+    outputs = [
+        mx.sym.LeakyReLU(shared, alpha, act_type="prelu"),
+        shared,
+        mx.sym.LeakyReLU(strided, alpha, act_type="prelu"),
+    ]
+    net = mx.gluon.SymbolBlock(mx.sym.Group(outputs), [data])
+    net.initialize(mx.init.Normal(1))
+    x = mx.nd.random.normal(shape=(1, 3, 9, 9))
+    before = [y.asnumpy() for y in net(x)]
+    net.optimize_for(x, backend="deeprect")
+    for actual, wanted in zip(net(x), before):
+        np.testing.assert_array_equal(actual.asnumpy(), wanted)
