@@ -33,7 +33,13 @@ FLAGS = [
 KERNEL_FLAGS = ["-Wno-psabi", "-Wno-ignored-attributes"]
 SOURCES = [
     *("src/register.cc", "src/prelu_cpu.cc", "src/normal.cc"),
-    *("src/register_conv.cc", "src/conv_prelu.cc", "src/scratch.cc", "src/fuse_pass.cc"),
+    *(
+        "src/register_conv.cc",
+        "src/conv_prelu.cc",
+        "src/winograd.cc",
+        "src/scratch.cc",
+        "src/fuse_pass.cc",
+    ),
 ]
 # The kernels are compiled once for each of these; the library chooses at run time.
 # Convolutions are not bound to one rounding: their products and sums may be fused.

@@ -6,18 +6,9 @@
 #ifndef DEEPRECT_CONV_PRELU_H_
 #define DEEPRECT_CONV_PRELU_H_
 
-#include <cstdint>
+#include "winograd.h"
 
 namespace deeprect {
-
-struct Convolution {
-  int64_t images, in_channels, out_channels;
-  int64_t height, width;  // of the input
-  int64_t kernel, pad;    // kernel is 2 or 3, pad less than kernel
-
-  int64_t out_height() const { return height + 2 * pad + 1 - kernel; }
-  int64_t out_width() const { return width + 2 * pad + 1 - kernel; }
-};
 
 // alpha holds a slope for each output channel, or one for all; null is a ReLU.
 struct Rectifier {

@@ -1,5 +1,5 @@
-// The vector kernels of Winograd's convolution (conv_prelu.cc has the algorithm and the threads).
-// winograd_kernels.cc is compiled once for each instruction set; every build fills a table.
+// The vector kernels of Winograd's convolution; winograd.cc divides the work. winograd_kernels.cc
+// is compiled once for each instruction set; every build fills a table.
 #ifndef DEEPRECT_WINOGRAD_KERNELS_H_
 #define DEEPRECT_WINOGRAD_KERNELS_H_
 

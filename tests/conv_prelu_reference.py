@@ -33,3 +33,34 @@ def backward(dy, x, weight, alpha, pad, z):
     if len(alpha) == 1:
         of_alpha = of_alpha.sum(keepdims=True)
     return of_x, of_weight, dz.sum((0, 2, 3)), of_alpha
+
+
+def problem(rng, images, channels, filters, size, kernel, pad, shared=False, slopes="positive"):
+    """Return float32 x, weight, bias, alpha, dy; dy is 0 where rounding decides the branch."""
+    x = rng.standard_normal((images, channels, *size)).astype(np.float32)
+    weight = rng.standard_normal((filters, channels, kernel, kernel))
+    weight = (weight / np.sqrt(channels * kernel**2)).astype(np.float32)
+    bias = rng.standard_normal(filters).astype(np.float32)
+    alpha = rng.uniform(0.05, 1, 1 if shared else filters)
+    if slopes == "any":
+        alpha *= rng.choice([-1, 1], alpha.shape)
+    elif slopes != "positive":
+        alpha[rng.random(alpha.shape) < 0.7] = 0 if slopes == "zero" else 1e-30
+    alpha = alpha.astype(np.float32)
+    z, _ = forward(x, weight, bias, alpha, pad)
+    dy = rng.standard_normal(z.shape).astype(np.float32)
+    dy[np.abs(z) < 1e-4] = 0
+    return x, weight, bias, alpha, dy
+
+
+def expected(x, weight, bias, alpha, dy, pad):
+    z, y = forward(x, weight, bias, alpha, pad)
+    return [y, *backward(dy, x, weight, alpha, pad, z)]
+
+
+def assert_close(actual, wanted, tolerance=2e-5):
+    """Compare with a tolerance relative to the largest element, as rounding errors are."""
+    assert len(actual) == len(wanted)
+    for a, w in zip(actual, wanted):
+        assert a.shape == w.shape
+        np.testing.assert_allclose(a, w, rtol=0, atol=tolerance * max(1e-3, np.abs(w).max()))

@@ -1,0 +1,178 @@
+// Winograd's transforms, as templates of the kernel's size r and the tile's n.
+//
+// Winograd's minimal filtering F(m x m, r x r) by Toom-Cook interpolation at 0, pairs +-p
+// and infinity (Lavin & Gray 2016, "Fast algorithms for convolutional neural networks"). With the
+// Vandermonde rows of these points in A and G, and the Lagrange polynomials in B,
+//   y = A^T [(G g G^T) . (B^T d B)] A,     dg = G^T [(A dy A^T) . (B^T d B)] G.
+// Vectors run over channels, so that all transforms are plain vector arithmetic.
+#ifndef DEEPRECT_WINOGRAD_TRANSFORMS_H_
+#define DEEPRECT_WINOGRAD_TRANSFORMS_H_
+
+#include "winograd_vector.h"
+
+namespace deeprect {
+namespace DEEPRECT_ISA {
+namespace {
+
+// ---- one-dimensional transforms; the arrays are read and written with a stride ----
+
+// The finite points but 0 come in pairs +-p. Chosen for small rounding errors.
+template <int n>
+constexpr float kPairs[] = {1};
+template <>
+constexpr float kPairs<6>[] = {0.625f, 1.5f};
+template <>
+constexpr float kPairs<8>[] = {0.5f, 1, 2};
+
+template <int n>
+struct Constants {
+  static constexpr int kCount = n / 2 - 1;  // of pairs
+  // Coefficients, constant term first, of the product of (t - p^2) over all pairs p, and of that
+  // over all but one.
+  float all[n / 2] = {}, others[kCount][n / 2] = {};
+  // Denominators of Lagrange's polynomials, inverted: for the point 0, and for each pair.
+  float inverse_zero = 1, inverse[kCount] = {};
+  float powers[kCount][n] = {};
+
+  constexpr Constants() {
+    multiply_out(all, -1);
+    inverse_zero = 1 / all[0];
+    for (int k = 0; k < kCount; ++k) {
+      multiply_out(others[k], k);
+      const float p = kPairs<n>[k];
+      float denominator = 2 * p * p;
+      for (int j = 0; j < kCount; ++j) {
+        if (j != k) denominator *= p * p - kPairs<n>[j] * kPairs<n>[j];
+      }
+      inverse[k] = 1 / denominator;
+      powers[k][0] = 1;
+      for (int i = 1; i < n; ++i) powers[k][i] = p * powers[k][i - 1];
+    }
+  }
+  static constexpr void multiply_out(float* c, int left_out) {
+    c[0] = 1;
+    for (int j = 0; j < kCount; ++j) {
+      if (j == left_out) continue;
+      for (int i = n / 2 - 1; i >= 0; --i) {
+        c[i] = (i > 0 ? c[i - 1] : 0) - kPairs<n>[j] * kPairs<n>[j] * c[i];
+      }
+    }
+  }
+};
+template <int n>
+constexpr Constants<n> kConstants{};
+
+#define DEEPRECT_UNROLL _Pragma("GCC unroll 8")
+
+template <int r, int n>
+struct InputTransform {  // B^T d
+  static constexpr int kFrom = n, kTo = n;
+  static inline void apply(const Vec* d, int s, Vec* t, int q) {
+    constexpr const Constants<n>& c = kConstants<n>;
+    Vec zero = c.all[0] * d[0], infinity = c.all[0] * d[s];
+    DEEPRECT_UNROLL
+    for (int i = 1; i < n / 2; ++i) {
+      zero += c.all[i] * d[2 * i * s];
+      infinity += c.all[i] * d[(2 * i + 1) * s];
+    }
+    t[0] = zero;
+    t[(n - 1) * q] = infinity;
+    DEEPRECT_UNROLL
+    for (int k = 0; k < c.kCount; ++k) {
+      Vec even = c.others[k][0] * d[2 * s], odd = c.powers[k][1] * c.others[k][0] * d[s];
+      DEEPRECT_UNROLL
+      for (int i = 1; i < n / 2 - 1; ++i) {
+        even += c.others[k][i] * d[(2 * i + 2) * s];
+        odd += c.powers[k][1] * c.others[k][i] * d[(2 * i + 1) * s];
+      }
+      t[(2 * k + 1) * q] = even + odd;
+      t[(2 * k + 2) * q] = even - odd;
+    }
+  }
+};
+
+// Values of the polynomial with coefficients g at the points: the Vandermonde matrix.
+template <int size, int n, bool scaled>
+inline void evaluate(const Vec* g, int s, Vec* t, int q) {
+  constexpr const Constants<n>& c = kConstants<n>;
+  t[0] = scaled ? c.inverse_zero * g[0] : g[0];
+  t[(n - 1) * q] = g[(size - 1) * s];
+  DEEPRECT_UNROLL
+  for (int k = 0; k < c.kCount; ++k) {
+    const float scale = scaled ? c.inverse[k] : 1;
+    Vec even = scale * g[0], odd = scale * c.powers[k][1] * g[s];
+    DEEPRECT_UNROLL
+    for (int i = 2; i < size; ++i) {
+      if (i % 2) {
+        odd += scale * c.powers[k][i] * g[i * s];
+      } else {
+        even += scale * c.powers[k][i] * g[i * s];
+      }
+    }
+    t[(2 * k + 1) * q] = even + odd;
+    t[(2 * k + 2) * q] = even - odd;
+  }
+}
+
+// The transpose of evaluate.
+template <int size, int n, bool scaled>
+inline void collect(const Vec* t, int s, Vec* y, int q) {
+  constexpr const Constants<n>& c = kConstants<n>;
+  Vec sum[size] = {};
+  sum[0] = scaled ? c.inverse_zero * t[0] : t[0];
+  sum[size - 1] += t[(n - 1) * s];
+  DEEPRECT_UNROLL
+  for (int k = 0; k < c.kCount; ++k) {
+    const float scale = scaled ? c.inverse[k] : 1;
+    const Vec even = t[(2 * k + 1) * s] + t[(2 * k + 2) * s];
+    const Vec odd = t[(2 * k + 1) * s] - t[(2 * k + 2) * s];
+    DEEPRECT_UNROLL
+    for (int i = 0; i < size; ++i) sum[i] += scale * c.powers[k][i] * (i % 2 ? odd : even);
+  }
+  DEEPRECT_UNROLL
+  for (int i = 0; i < size; ++i) y[i * q] = sum[i];
+}
+
+template <int r, int n>
+struct WeightTransform {  // G g
+  static constexpr int kFrom = r, kTo = n;
+  static inline void apply(const Vec* g, int s, Vec* t, int q) { evaluate<r, n, true>(g, s, t, q); }
+};
+
+template <int r, int n>
+struct WeightGradientTransform {  // G^T t
+  static constexpr int kFrom = n, kTo = r;
+  static inline void apply(const Vec* t, int s, Vec* g, int q) { collect<r, n, true>(t, s, g, q); }
+};
+
+template <int r, int n>
+struct OutputTransform {  // A^T t
+  static constexpr int kFrom = n, kTo = n + 1 - r;
+  static inline void apply(const Vec* t, int s, Vec* y, int q) {
+    collect<kTo, n, false>(t, s, y, q);
+  }
+};
+
+template <int r, int n>
+struct OutputGradientTransform {  // A dy
+  static constexpr int kFrom = n + 1 - r, kTo = n;
+  static inline void apply(const Vec* y, int s, Vec* t, int q) {
+    evaluate<kFrom, n, false>(y, s, t, q);
+  }
+};
+
+// T d T^T of a square, in row-major order.
+template <typename T>
+inline void transform(const Vec* in, Vec* out) {
+  Vec half[T::kTo * T::kFrom];
+  DEEPRECT_UNROLL
+  for (int j = 0; j < T::kFrom; ++j) T::apply(in + j, T::kFrom, half + j, T::kFrom);
+  DEEPRECT_UNROLL
+  for (int i = 0; i < T::kTo; ++i) T::apply(half + i * T::kFrom, 1, out + i * T::kTo, 1);
+}
+
+}  // namespace
+}  // namespace DEEPRECT_ISA
+}  // namespace deeprect
+
+#endif  // DEEPRECT_WINOGRAD_TRANSFORMS_H_

@@ -1,0 +1,80 @@
+// The vectors of Winograd's kernels: as wide as the registers of the instruction set that this is
+// being compiled for (DEEPRECT_ISA).
+#ifndef DEEPRECT_WINOGRAD_VECTOR_H_
+#define DEEPRECT_WINOGRAD_VECTOR_H_
+
+#include <cstdint>
+#include <cstring>
+
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#endif
+
+namespace deeprect {
+namespace DEEPRECT_ISA {
+namespace {
+
+#if defined(__AVX512F__)
+constexpr int kLanes = 16, kMaxRows = 12;
+#elif defined(__AVX__)
+constexpr int kLanes = 8, kMaxRows = 6;
+#else
+constexpr int kLanes = 4, kMaxRows = 6;
+#endif
+constexpr int kVectors = 2;
+constexpr int kBlock = kVectors * kLanes;
+
+typedef float Vec __attribute__((vector_size(4 * kLanes), aligned(4), may_alias));
+typedef int32_t Index __attribute__((vector_size(4 * kLanes)));
+
+inline Vec load(const float* p) { return *reinterpret_cast<const Vec*>(p); }
+inline void store(float* p, Vec v) { *reinterpret_cast<Vec*>(p) = v; }
+inline Vec load_some(const float* p, int64_t n) {
+  Vec v{};
+  std::memcpy(&v, p, n * sizeof(float));
+  return v;
+}
+inline void store_some(float* p, Vec v, int64_t n) { std::memcpy(p, &v, n * sizeof(float)); }
+
+// `count` floats, or a full vector of them, that lie `stride` apart; zeros for the rest.
+inline Vec load_strided(const float* p, int64_t stride, int64_t count) {
+#if defined(__AVX512F__)
+  if (count >= kLanes) {
+    const __m512i steps = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    const __m512i offsets = _mm512_mullo_epi32(steps, _mm512_set1_epi32(int(stride)));
+    return (Vec)_mm512_mask_i32gather_ps(_mm512_setzero_ps(), 0xffff, offsets, p, 4);
+  }
+#endif
+  Vec v{};
+  for (int l = 0; l < kLanes && l < count; ++l) v[l] = p[l * stride];
+  return v;
+}
+
+// Swaps the off-diagonal halves of every 2s x 2s block.
+template <int s>
+inline void transpose_step(Vec* v) {
+  Index low, high;
+  for (int i = 0; i < kLanes; ++i) {
+    low[i] = i & s ? kLanes + (i ^ s) : i;
+    high[i] = i & s ? kLanes + i : i ^ s;
+  }
+  for (int i = 0; i < kLanes; ++i) {
+    if (i & s) continue;
+    const Vec a = v[i], b = v[i + s];
+    v[i] = __builtin_shuffle(a, b, low);
+    v[i + s] = __builtin_shuffle(a, b, high);
+  }
+}
+
+inline void transpose(Vec* v) {
+  transpose_step<1>(v);
+  transpose_step<2>(v);
+  if constexpr (kLanes > 4) transpose_step<4>(v);
+  if constexpr (kLanes > 8) transpose_step<8>(v);
+}
+
+}  // namespace
+}  // namespace DEEPRECT_ISA
+}  // namespace deeprect
+
+#endif  // DEEPRECT_WINOGRAD_VECTOR_H_
