@@ -22,8 +22,10 @@ test: setup ## Run the test suite
 sanitize: setup ## Test the operator in a build with AddressSanitizer and UBSan
 	PYTHON=$(CURDIR)/$(PYTHON_OF_PROJECT) scripts/sanitize.sh
 
-bench: setup ## Time the operator against MXNet's, PyTorch's and a copy
+bench: setup ## Time operators, layers and networks against MXNet's and PyTorch's
 	$(PYTHON_OF_PROJECT) benchmarks/prelu.py
+	$(PYTHON_OF_PROJECT) benchmarks/layers.py
+	$(PYTHON_OF_PROJECT) benchmarks/nets.py
 
 lint: setup ## Check style: ruff and clang-format
 	$(PYTHON_OF_PROJECT) -m ruff check .
