@@ -76,6 +76,24 @@ def center_crop(image: np.ndarray, size: int) -> np.ndarray:
     return image[top : top + size, left : left + size]
 
 
+def pad(images: np.ndarray, size: int) -> np.ndarray:
+    """Return images (N, H, W, C) with a border of black up to `size` pixels in height and width.
+
+    Raises
+    ------
+    ValueError
+        If the images are larger than that.
+    """
+    missing = [size - length for length in images.shape[1:3]]
+    if min(missing) < 0:
+        raise ValueError(
+            f"images of {images.shape[1]}x{images.shape[2]} pixels are larger than "
+            f"{size}x{size}; resize them first"
+        )
+    borders = [(length // 2, length - length // 2) for length in missing]
+    return np.pad(images, [(0, 0), *borders, (0, 0)])
+
+
 def ten_crops(image: np.ndarray, size: int) -> np.ndarray:
     """Return the four corners, the centre, and their mirror images: (10, size, size, C)."""
     bottom, right = (length - size for length in image.shape[:2])

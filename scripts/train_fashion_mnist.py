@@ -7,7 +7,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from deeprect_gluon import models
+from deeprect_gluon import library, models
 from deeprect_gluon.train import TrainConfig, Workers, fashion_mnist
 
 
@@ -37,6 +37,7 @@ def parse() -> argparse.Namespace:
 
 def main() -> None:
     args = parse()
+    library.keep_memory()
     workers = Workers()
     net = fashion_mnist.build(
         args.model,

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import mxnet as mx
 import numpy as np
 
+from deeprect_gluon.images import normalise, pad
+
 
 @dataclass(frozen=True)
 class Preprocess:
@@ -56,13 +58,4 @@ class Preprocess:
                 f"images have shape {images.shape}; give (H, W, {channels}) or a batch of such"
             )
         images = images.reshape(-1, *images.shape[-3:])
-        missing = [self.size - side for side in images.shape[1:3]]
-        if min(missing) < 0:
-            raise ValueError(
-                f"images of {images.shape[1]}x{images.shape[2]} pixels are larger than the net's "
-                f"input of {self.size}x{self.size}; resize them first"
-            )
-        borders = [(side // 2, side - side // 2) for side in missing]
-        padded = np.pad(images, [(0, 0), *borders, (0, 0)]).astype(np.float32)
-        normalised = (padded / 255 - np.float32(self.mean)) / np.float32(self.std)
-        return mx.nd.array(normalised.transpose(0, 3, 1, 2))
+        return normalise(pad(images, self.size), self.mean, self.std)

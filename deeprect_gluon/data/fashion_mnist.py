@@ -13,6 +13,8 @@ import mxnet as mx
 import numpy as np
 import pooch
 
+from ..images import normalise, pad
+
 CLASSES = (
     "T-shirt/top",
     "Trouser",
@@ -102,13 +104,8 @@ def to_input(images: np.ndarray, size: int = 28) -> np.ndarray:
     -------
     ndarray of float32, shape (N, 1, size, size)
     """
-    before = (size - images.shape[1]) // 2
-    after = size - images.shape[1] - before
-    if before < 0:
-        raise ValueError(f"size={size} is smaller than the images; give {images.shape[1]} or more")
-    padded = np.pad(images, ((0, 0), (before, after), (before, after)))
-    mean, std = np.float32(PREPROCESS["mean"]), np.float32(PREPROCESS["std"])
-    return ((padded.astype(np.float32) / 255 - mean) / std)[:, None]
+    padded = pad(images[..., None], size)
+    return normalise(padded, PREPROCESS["mean"], PREPROCESS["std"]).asnumpy()
 
 
 def _gluon_folder() -> Path:

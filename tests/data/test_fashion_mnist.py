@@ -68,7 +68,7 @@ def test_normalisation_is_that_of_the_training_pixels():
     larger = fashion_mnist.to_input(images[:3], 33)
     assert (larger[:, :, 2:30, 2:30] == fashion_mnist.to_input(images[:3])).all()
     assert (larger[:, :, :2] == larger[0, 0, 0, 0]).all()
-    with pytest.raises(ValueError, match="size=27"):
+    with pytest.raises(ValueError, match="28x28 pixels are larger than 27x27"):
         fashion_mnist.to_input(images[:3], 27)
 
 
