@@ -149,7 +149,7 @@ def conv_prelu(
     Notes
     -----
     Rounding errors are larger than those of a direct convolution: up to 1e-5 of the largest output
-    (2e-5 with kernels of 2). A NaN or an infinity in the data reaches all outputs of its tile.
+    (5e-5 with kernels of 2). A NaN or an infinity in the data reaches all outputs of its tile.
     """
     tensors = {"data": data, "weight": weight, "bias": bias}
     F = _namespace(**tensors if alpha is None else {**tensors, "alpha": alpha})
