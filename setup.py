@@ -29,6 +29,9 @@ FLAGS = [
     *("-std=c++17", "-O3", "-fopenmp", "-fPIC", "-Wall", "-Wextra"),
     *("-ffp-contract=off", "-fno-math-errno"),
 ]
+# libmxnet has lib_api's functions too, compiled by an older compiler for classes of another layout,
+# and Horovod makes them global: without this the library would call those instead of its own.
+LINK_FLAGS = ["-Wl,-Bsymbolic"]
 # Vectors wider than the instruction set's registers never cross a function that is not inlined.
 KERNEL_FLAGS = ["-Wno-psabi", "-Wno-ignored-attributes"]
 SOURCES = [
@@ -165,7 +168,7 @@ class BuildLibrary(build_ext):
             self.link_with_cuda(objects, build / "prelu_gpu.o", target, compiler, flags)
         else:
             self.compiler.link_shared_object(
-                objects, str(target), extra_postargs=["-shared", *flags]
+                objects, str(target), extra_postargs=["-shared", *LINK_FLAGS, *flags]
             )
 
     def link_with_cuda(self, objects, cuda_object, target, compiler, flags):
@@ -179,7 +182,7 @@ class BuildLibrary(build_ext):
         compile_only = ["-Isrc", "-c", CUDA_SOURCE, "-o", str(cuda_object)]
         self.spawn([*nvcc, *CUDA_FLAGS, *archs, *compile_only])
         shared = ["-shared", "-cudart=static", "-Xlinker=--exclude-libs,libcudart_static.a"]
-        host_flags = ",".join(flag.replace(",", r"\,") for flag in flags)
+        host_flags = ",".join(flag.replace(",", r"\,") for flag in [*LINK_FLAGS, *flags])
         inputs = [*objects, str(cuda_object), "-o", str(target)]
         self.spawn([*nvcc, *shared, f"-Xcompiler={host_flags}", *inputs])
 

@@ -12,14 +12,19 @@ from emulated_prelu import DTYPES, HERE, SOURCES, TYPES, build
 
 from deeprect_gluon import library
 
+MXNET = Path(mx.__file__).parent
+
 
 @pytest.fixture(scope="module")
 def operator(tmp_path_factory):
     built = build(
         tmp_path_factory.mktemp("operator") / "operator.so",
         *("-O1", "-DDEEPRECT_WITH_CUDA", '-DDEEPRECT_VERSION="test"'),
-        f"-isystem{Path(mx.__file__).parent / 'include'}",
-        sources=(SOURCES / "register.cc", HERE / "emulated_operator.cc", library.PATH),
+        *("-Wl,-Bsymbolic", "-Wno-unused-parameter", f"-isystem{MXNET / 'include'}"),
+        sources=(
+            *(SOURCES / "register.cc", MXNET / "src" / "lib_api.cc"),
+            *(HERE / "emulated_operator.cc", library.PATH),
+        ),
     )
     call = ctypes.CDLL(str(built)).emulated_operator
     call.restype = ctypes.c_char_p

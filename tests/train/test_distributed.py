@@ -63,6 +63,19 @@ def test_two_ranks_train_as_one(tmp_path):
     assert len(second["history"]) == 0
 
 
+def test_horovod_may_be_imported_first():
+    """It makes libmxnet's symbols global, among them older twins of those in our library."""
+    program = (
+        "import horovod.mxnet, deeprect_gluon as dg, mxnet as mx;"
+        "x = mx.nd.array([[-2, 3]]); alpha = mx.nd.array([0.5]); alpha.attach_grad();"
+        "mx.autograd.set_recording(True); y = dg.prelu(x, alpha); y.backward();"
+        "print(y.asnumpy().tolist(), alpha.grad.asscalar())"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "[[-1.0, 3.0]] -2.0\n"
+
+
 def test_rank_without_horovod_refuses_to_train_alone(monkeypatch):
     monkeypatch.setenv("HOROVOD_SIZE", "2")
     monkeypatch.setitem(sys.modules, "horovod.mxnet", None)
