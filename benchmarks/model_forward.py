@@ -58,8 +58,9 @@ def main() -> None:
     add("--batch", type=int, default=2)
     add("--input-size", type=int, default=224)
     add("--rounds", type=int, default=10)
-    torch = os.environ.get("TORCH_PYTHON")
-    add("--torch-python", default=torch, help="an interpreter with PyTorch ($TORCH_PYTHON)")
+    variable = "DEEPRECT_BENCH_TORCH_PYTHON"
+    torch = os.environ.get(variable)
+    add("--torch-python", default=torch, help=f"an interpreter with PyTorch (${variable})")
     args = parser.parse_args()
 
     config = Config(args.model, input_size=args.input_size)
