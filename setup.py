@@ -198,6 +198,8 @@ setup(
     install_requires=[
         mxnet_requirement(),
         "numpy>=1.20,<1.24",
+        "matplotlib",
+        "tensorboardX",
         "tqdm",
         "filelock",
         "pooch",
