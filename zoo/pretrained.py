@@ -13,6 +13,7 @@ import numpy as np
 
 from deeprect_gluon import models
 from deeprect_gluon.initializer import MSRA, rectifier_slopes
+from deeprect_gluon.parameters import set_first_value
 
 from . import cards, weights
 from . import index as index_file
@@ -160,28 +161,9 @@ def load_weights(
                 "leave the net's arguments as published"
             )
     for name, array in arrays.items():
-        parameters[name]._load_init(_Source(array), ctx)
+        set_first_value(parameters[name], array, ctx)
     if new_head:
         net.output.initialize(MSRA(rectifier_slopes(net)), ctx=ctx)
-
-
-class _Source:
-    """What a Gluon parameter takes its first value from.
-
-    It asks for a copy on each of its devices. On the CPU that copy can be the array itself, which
-    nobody else uses.
-    """
-
-    stype = "default"
-
-    def __init__(self, array: np.ndarray):
-        self.shape, self.dtype = array.shape, array.dtype.type
-        self._array = array
-
-    def copyto(self, ctx: mx.Context) -> mx.nd.NDArray:
-        if ctx == mx.cpu():
-            return mx.nd.from_numpy(self._array)
-        return mx.nd.array(self._array, ctx)
 
 
 def list_models(

@@ -11,6 +11,7 @@ import mxnet as mx
 import numpy as np
 
 from .. import library
+from ..parameters import set_first_value
 
 _library = ctypes.CDLL(str(library.PATH))
 _library.deeprect_normal.argtypes = [
@@ -30,29 +31,12 @@ def _fill_normal(out: np.ndarray, std: float, seed: int, name: str) -> None:
     _library.deeprect_normal(out, out.size, std, key)
 
 
-class _Drawn:
-    """What a Gluon parameter takes its first value from: normal values in memory of their own.
-
-    A parameter asks for a copy in each context. The copy can be the very memory that the values
-    were drawn into, where an NDArray would be copied once more.
-    """
-
-    stype = "default"
-    dtype = np.float32
-
-    def __init__(self, shape: tuple[int, ...], std: float, seed: int, name: str):
-        self.shape = shape
-        self._arguments = (std, seed, name)
-
-    def copyto(self, ctx: mx.Context) -> mx.nd.NDArray:
-        size = int(np.prod(self.shape))
-        memory = np.empty(size + 16, np.float32)
-        # Aligned as MXNet's own arrays, to the line of a cache.
-        first = -memory.ctypes.data % 64 // 4
-        values = memory[first : first + size].reshape(self.shape)
-        _fill_normal(values, *self._arguments)
-        array = mx.nd.from_numpy(values)
-        return array if ctx == array.context else array.copyto(ctx)
+def _aligned(shape: tuple[int, ...]) -> np.ndarray:
+    """Return an uninitialised float32 array that starts a line of the cache, as MXNet's do."""
+    size = int(np.prod(shape))
+    memory = np.empty(size + 16, np.float32)
+    first = -memory.ctypes.data % 64 // 4
+    return memory[first : first + size].reshape(shape)
 
 
 @mx.init.register
@@ -147,8 +131,8 @@ class MSRA(mx.init.Initializer):
             if parameter._data is not None:
                 continue
             if parameter.init is None and known and np.dtype(parameter.dtype) == np.float32:
-                std = self.std(name, parameter.shape)
-                source = _Drawn(parameter.shape, std, self.seed, name)
-                parameter._load_init(source, ctx or mx.current_context())
+                values = _aligned(parameter.shape)
+                _fill_normal(values, self.std(name, parameter.shape), self.seed, name)
+                set_first_value(parameter, values, ctx or mx.current_context())
             else:
                 parameter.initialize(ctx=ctx, default_init=self)
