@@ -7,6 +7,18 @@ from pathlib import Path
 from typing import Callable
 
 
+def replace_durably(temporary: Path, path: Path) -> None:
+    """Rename a file to `path`, in the same folder, such that both survive a loss of power."""
+    with temporary.open("rb") as file:
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """Have `write(temporary)` make a file beside `path`, and rename it when it is safely on disk.
 
@@ -19,8 +31,6 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     temporary = path.with_name(f".{os.getpid()}.{path.name}")
     try:
         write(temporary)
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+        replace_durably(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -49,11 +49,8 @@ class Batches:
             raise ValueError(
                 f"batch_size={batch_size} with {len(images)} images; give 1 to {len(images)}"
             )
-        if shuffle and batch_size % size:
-            raise ValueError(
-                f"batch_size={batch_size} is not a multiple of the {size} workers; "
-                "equal parts keep the average of their gradients that of the batch"
-            )
+        if shuffle and batch_size < size:
+            raise ValueError(f"batch_size={batch_size} leaves some of {size} workers without any")
         self.images, self.labels = images, labels
         self.batch_size, self.shuffle, self.seed = batch_size, shuffle, seed
         self.augment, self.rank, self.size = augment, rank, size
@@ -63,12 +60,17 @@ class Batches:
         whole, rest = divmod(len(self.images), self.batch_size)
         return whole + (rest > 0 and not self.shuffle)
 
-    def epoch(self, epoch: int = 0) -> Iterator[tuple[mx.nd.NDArray, mx.nd.NDArray]]:
-        """Yield this worker's (images, labels) of each step; a last part may be empty."""
+    def epoch(
+        self, epoch: int = 0, start: int = 0
+    ) -> Iterator[tuple[mx.nd.NDArray, mx.nd.NDArray]]:
+        """Yield this worker's (images, labels) of each step from `start` on.
+
+        A last part, of which a worker may have nothing, is left out.
+        """
         order = np.arange(len(self.images))
         if self.shuffle:
             order = np.random.default_rng([self.seed, epoch]).permutation(order)
-        for step in range(len(self)):
+        for step in range(start, len(self)):
             chosen = order[step * self.batch_size : (step + 1) * self.batch_size]
             images = self.images[chosen]
             if self.augment is not None:

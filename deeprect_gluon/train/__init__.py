@@ -1,9 +1,20 @@
 """Training: the same loop for one process and for many Horovod ranks."""
 
+from .checkpoint import Checkpoints
 from .config import TrainConfig
 from .distributed import Workers
 from .history import History
-from .loop import evaluate, fit
+from .loop import Stopped, fit
+from .metrics import evaluate
 from .run import Run
 
-__all__ = ["History", "Run", "TrainConfig", "Workers", "evaluate", "fit"]
+__all__ = [
+    "Checkpoints",
+    "History",
+    "Run",
+    "Stopped",
+    "TrainConfig",
+    "Workers",
+    "evaluate",
+    "fit",
+]

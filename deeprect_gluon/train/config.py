@@ -2,47 +2,92 @@
 
 from __future__ import annotations
 
+import argparse
+import dataclasses
 from dataclasses import dataclass
+
+AMP = ("none", "float16", "bfloat16")
+
+
+def _setting(default, help: str):
+    return dataclasses.field(default=default, metadata={"help": help})
 
 
 @dataclass(frozen=True)
 class TrainConfig:
     """SGD with momentum, as in section 3 of the paper; defaults are the paper's where it has one.
 
-    Parameters
-    ----------
-    epochs : int
-    batch_size : int
-        Over all workers.
-    lr : float
-        Learning rate at the start.
-    lr_drops : tuple of int
-        Epochs, counted from 0, at whose start the learning rate is divided by 10.
-    momentum, weight_decay : float
-        Slopes take no weight decay: their `wd_mult` is 0.
-    seed : int
-        Of the order of the data, its augmentation and dropout.
-    max_steps : int
-        Stop after so many steps; 0 for no limit.
-    report_every : int
-        Steps between two rows of the history.
+    `python scripts/train_imagenet.py --help` explains the fields: each is a flag there.
+
+    Raises
+    ------
+    ValueError
+        If a value is out of its range.
     """
 
-    epochs: int = 80
-    batch_size: int = 128
-    lr: float = 0.01
-    lr_drops: tuple = ()
-    momentum: float = 0.9
-    weight_decay: float = 5e-4
-    seed: int = 0
-    max_steps: int = 0
-    report_every: int = 20
+    epochs: int = _setting(80, "epochs of the training set")
+    batch_size: int = _setting(128, "images in a step, over all workers")
+    lr: float = _setting(0.01, "learning rate at the start")
+    lr_drops: tuple = _setting((), "epochs, counted from 0, at whose start it is divided by 10")
+    plateau: int = _setting(0, "epochs without a better validation error that divide it by 10")
+    plateau_drops: int = _setting(2, "how often a plateau may do that")
+    plateau_gain: float = _setting(0.001, "by how much an error must fall to be a better one")
+    early_stop: bool = _setting(False, "stop at the plateau after the last of those drops")
+    warmup_epochs: float = _setting(0.0, "epochs in which the learning rate rises from 0")
+    linear_scaling: bool = _setting(False, "multiply it by batch-size / 128 (Goyal et al. 2017)")
+    momentum: float = _setting(0.9, "momentum of SGD")
+    weight_decay: float = _setting(5e-4, "weight decay; slopes never take it")
+    bias_decay: bool = _setting(True, "weight decay on biases too")
+    amp: str = _setting("none", f"mixed precision: {', '.join(AMP)}")
+    fp16_allreduce: bool = _setting(False, "send gradients between workers in float16")
+    seed: int = _setting(0, "of the order of the data, its augmentation and dropout")
+    max_steps: int = _setting(0, "stop after so many steps (0: no limit)")
+    report_every: int = _setting(20, "steps between two rows of the history")
+    checkpoint_every: int = _setting(
+        0, "steps between two checkpoints, and one after each epoch (0: none at all)"
+    )
+    keep_checkpoints: int = _setting(2, "latest checkpoints to keep, beside the best one")
 
     def __post_init__(self):
-        for name in ("epochs", "batch_size", "lr", "report_every"):
+        object.__setattr__(self, "lr_drops", tuple(self.lr_drops))
+        for name in ("epochs", "batch_size", "lr", "report_every", "keep_checkpoints"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name}={getattr(self, name)} must be greater than 0")
+        for name in ("plateau", "plateau_drops", "warmup_epochs", "max_steps", "checkpoint_every"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"{name}={getattr(self, name)} must not be negative")
+        if self.amp not in AMP:
+            raise ValueError(f"amp={self.amp!r} is not known; use one of {', '.join(AMP)}")
+        if self.early_stop and not self.plateau:
+            raise ValueError("early_stop waits for a plateau; give plateau, a number of epochs")
 
-    def lr_at(self, epoch: int) -> float:
-        """Return the learning rate of an epoch."""
-        return self.lr * 0.1 ** sum(epoch >= drop for drop in self.lr_drops)
+
+def add_flags(parser: argparse.ArgumentParser, defaults: TrainConfig) -> None:
+    """Add a flag for each field of a configuration; one that is not given leaves no attribute."""
+    for field in dataclasses.fields(TrainConfig):
+        default = getattr(defaults, field.name)
+        flag = "--" + field.name.replace("_", "-")
+        how = {"default": argparse.SUPPRESS, "help": f"{field.metadata['help']} (default: "}
+        if isinstance(default, tuple):
+            how["help"] += f"{' '.join(map(str, default)) or 'none'})"
+            parser.add_argument(flag, type=int, nargs="*", metavar="EPOCH", **how)
+        elif isinstance(default, bool):
+            how["help"] += f"{'yes' if default else 'no'})"
+            parser.add_argument(flag, type=_boolean, nargs="?", const=True, metavar="yes|no", **how)
+        else:
+            how["help"] += f"{default})"
+            metavar = type(default).__name__.upper()
+            parser.add_argument(flag, type=type(default), metavar=metavar, **how)
+
+
+def _boolean(text: str) -> bool:
+    known = {"yes": True, "true": True, "no": False, "false": False}
+    if text.lower() not in known:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither yes nor no")
+    return known[text.lower()]
+
+
+def with_flags(config: TrainConfig, args: argparse.Namespace) -> TrainConfig:
+    """Return a configuration with the fields replaced that flags of `add_flags` gave."""
+    names = {field.name for field in dataclasses.fields(TrainConfig)}
+    return dataclasses.replace(config, **{k: v for k, v in vars(args).items() if k in names})

@@ -8,13 +8,11 @@ import mxnet as mx
 
 from .. import models
 from ..data import Batches, fashion_mnist, shift_and_flip
-from ..initializer import MSRA, rectifier_slopes
-from ..plot import learning_curves
+from . import session
 from .config import TrainConfig
 from .distributed import Workers
 from .history import History
-from .loop import fit
-from .run import Run
+from .session import initialize as initialize
 
 DATASET = "fashion_mnist"
 
@@ -39,23 +37,6 @@ def build(name: str, **config) -> mx.gluon.HybridBlock:
     return models.get_model(name, classes=10, in_channels=1, **{**defaults, **config})
 
 
-def initialize(net: mx.gluon.HybridBlock, rule: str, fan: str, seed: int) -> None:
-    """Draw the weights by a rule of the paper's section 2.2.
-
-    Parameters
-    ----------
-    net : DeepRect
-    rule : {"msra", "xavier"}
-        Variance 2 / ((1 + a^2) n), Eqn. 15; or 1 / n, the linear case that the paper compares with.
-    fan : {"in", "out"}
-    seed : int
-    """
-    slopes = {"msra": rectifier_slopes(net), "xavier": 1.0}
-    if rule not in slopes:
-        raise ValueError(f"init={rule!r} is not known; use 'msra' or 'xavier'")
-    net.initialize(MSRA(slopes[rule], fan=fan, seed=seed), force_reinit=True)
-
-
 def test_batches(net: mx.gluon.HybridBlock, rank: int = 0, size: int = 1) -> Batches:
     """Return the test images in the form that a net takes."""
     images, labels = fashion_mnist.load("test")
@@ -70,6 +51,7 @@ def train(
     workers: Workers,
     augment: bool = False,
     validate: bool = True,
+    resume: bool = False,
     **description,
 ) -> History:
     """Train an initialised net; the first worker fills the run's folder (see `Run`).
@@ -84,8 +66,8 @@ def train(
         Shift training images by up to two pixels and mirror half of them.
     validate : bool
         Measure the error on the test images after each epoch. Nothing is chosen by it.
-    description : dict
-        More of what made this run, kept in its config.json.
+    resume, description
+        See `session.train`.
     """
     images, labels = fashion_mnist.load("train")
     batches = Batches(
@@ -99,17 +81,16 @@ def train(
         size=workers.size,
     )
     validation = test_batches(net, workers.rank, workers.size) if validate else None
-    run = Run(folder) if workers.is_first else None
-    history = History(run.folder if run else None)
-    try:
-        fit(net, batches, validation, config, workers, history)
-    finally:
-        history.close()
-    if run:
-        run.save_config(
-            net, config, dataset=DATASET, augment=augment, workers=workers.size, **description
-        )
-        run.save_weights(net)
-        title = f"{net.config['name']} on Fashion-MNIST"
-        learning_curves(history.rows, title, run.folder / "curves.png")
-    return history
+    return session.train(
+        net,
+        batches,
+        validation,
+        config,
+        folder,
+        workers,
+        title=f"{net.config['name']} on Fashion-MNIST",
+        resume=resume,
+        dataset=DATASET,
+        augment=augment,
+        **description,
+    )

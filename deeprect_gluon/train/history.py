@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import csv
+import os
 from dataclasses import asdict, dataclass, fields
+from itertools import islice
 from pathlib import Path
+from typing import TextIO
 
 from tensorboardX import SummaryWriter
+
+from ..files import write_atomically
 
 
 @dataclass(frozen=True)
@@ -21,6 +26,12 @@ class Row:
     images_per_second: float
     val_loss: float | None = None
     val_error: float | None = None
+    val_top5_error: float | None = None
+
+
+_COLUMNS = [field.name for field in fields(Row)]
+# Older files lack the later columns.
+_REQUIRED = _COLUMNS[: _COLUMNS.index("val_error") + 1]
 
 
 class History:
@@ -29,27 +40,55 @@ class History:
     Parameters
     ----------
     folder : Path, optional
-        Where `history.csv` and TensorBoard's event file go; without it rows are only kept.
+        Where `history.csv` and TensorBoard's event file go; without it rows are only kept. They
+        are opened by the first row, and replace those of an earlier training.
     """
 
     def __init__(self, folder: Path | None = None):
         self.rows: list[Row] = []
-        self._file = self._board = None
-        if folder is not None:
-            self._file = (folder / "history.csv").open("w", newline="")
-            self._csv = csv.DictWriter(self._file, [f.name for f in fields(Row)])
-            self._csv.writeheader()
-            self._board = SummaryWriter(str(folder))
+        self._folder = folder
+        self._file: TextIO | None = None
+        self._board: SummaryWriter | None = None
+
+    def resume(self, count: int) -> None:
+        """Keep the first `count` rows of the files and continue after them.
+
+        Raises
+        ------
+        ValueError
+            If there are fewer.
+        """
+        if self._folder is None:
+            return
+        path = self._folder / "history.csv"
+        rows = read(path, count) if count else []
+        if len(rows) < count:
+            raise ValueError(f"{path} has {len(rows)} rows; the checkpoint comes after {count}")
+        self.rows = rows
+
+    def _open(self) -> None:
+        path = self._folder / "history.csv"
+        write_atomically(path, lambda temporary: _write(temporary, self.rows))
+        self._file = path.open("a", newline="")
+        after = self.rows[-1].step + 1 if self.rows else None
+        self._board = SummaryWriter(str(self._folder), purge_step=after)
 
     def add(self, row: Row) -> None:
-        self.rows.append(row)
-        if self._file is not None:
-            values = {name: value for name, value in asdict(row).items() if value is not None}
-            self._csv.writerow(values)
+        if self._folder is not None:
+            if self._file is None:
+                self._open()
+            values = _values(row)
+            csv.DictWriter(self._file, _COLUMNS).writerow(values)
             self._file.flush()
             step = values.pop("step")
             for name, value in values.items():
                 self._board.add_scalar(name, value, step)
+        self.rows.append(row)
+
+    def sync(self) -> None:
+        """Return when the rows are safely on disk."""
+        if self._file is not None:
+            os.fsync(self._file.fileno())
 
     def close(self) -> None:
         if self._file is not None:
@@ -57,20 +96,33 @@ class History:
             self._board.close()
 
 
-def read(path: Path) -> list[Row]:
-    """Read the rows of a `history.csv`.
+def _values(row: Row) -> dict:
+    return {name: value for name, value in asdict(row).items() if value is not None}
+
+
+def _write(path: Path, rows: list[Row]) -> None:
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, _COLUMNS)
+        writer.writeheader()
+        writer.writerows(map(_values, rows))
+
+
+def read(path: Path, count: int | None = None) -> list[Row]:
+    """Read the rows of a `history.csv`, or the first `count` of them.
 
     Raises
     ------
     ValueError
-        If the file has other columns.
+        If the file has other columns, or a row is cut short.
     """
     with path.open(newline="") as file:
         reader = csv.DictReader(file)
-        expected = [f.name for f in fields(Row)]
-        if reader.fieldnames != expected:
-            raise ValueError(f"{path} has columns {reader.fieldnames}; expected {expected}")
-        return [
-            Row(int(r.pop("step")), **{k: float(v) if v else None for k, v in r.items()})
-            for r in reader
-        ]
+        if reader.fieldnames not in (_REQUIRED, _COLUMNS):
+            raise ValueError(f"{path} has columns {reader.fieldnames}; expected {_COLUMNS}")
+        try:
+            return [
+                Row(int(r.pop("step")), **{k: float(v) if v else None for k, v in r.items()})
+                for r in islice(reader, count)
+            ]
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{path} has a row that is not of numbers ({error})") from error

@@ -1,91 +1,76 @@
-"""The training loop, and the measure of a net on a dataset."""
+"""The training loop."""
 
 from __future__ import annotations
 
+import contextlib
 import math
+import signal
 import time
+from typing import Iterator
 
 import mxnet as mx
-import numpy as np
 from tqdm import tqdm
 
-from ..data import Batches
+from .checkpoint import Checkpoints
 from .config import TrainConfig
 from .distributed import Workers
 from .history import History, Row
+from .learner import Learner
+from .metrics import Dataset, Measure, evaluate
 
 
-def _count(output: mx.nd.NDArray, labels: mx.nd.NDArray, loss: mx.nd.NDArray) -> mx.nd.NDArray:
-    """Return (sum of losses, wrong answers, images) without waiting for them."""
-    wrong = (output.argmax(axis=1) != labels).sum()
-    return mx.nd.concat(loss.sum(), wrong, mx.nd.full((1,), len(labels)), dim=0)
+class Stopped(Exception):  # noqa: N818
+    """The training was asked to stop by SIGTERM, and has left a checkpoint."""
 
 
-class _Totals:
-    """Sums over batches, held by the engine until they are asked for."""
+class _SigTerm:
+    """Remembers that the process was asked to stop."""
 
-    def __init__(self, workers: Workers | None):
-        self._workers = workers
-        self._counts: list[mx.nd.NDArray] = []
+    received = False
 
-    def add(self, *arrays: mx.nd.NDArray) -> None:
-        self._counts.append(_count(*arrays))
-
-    def take(self) -> tuple[float, float, int]:
-        """Return mean loss, error and images over all workers, and start anew."""
-        counts = np.sum([c.asnumpy() for c in self._counts] or [np.zeros(3)], 0, np.float64)
-        if self._workers is not None:
-            counts = self._workers.sum(counts)
-        loss, wrong, images = counts
-        self._counts = []
-        return loss / images, wrong / images, int(images)
+    def __call__(self, *_) -> None:
+        self.received = True
 
 
-def evaluate(net: mx.gluon.Block, batches: Batches, workers: Workers | None = None) -> dict:
-    """Measure a net on every image of a dataset exactly once.
-
-    Parameters
-    ----------
-    net : Block
-        Gives a score for each class.
-    batches : Batches
-        Not shuffled; this worker's part of the dataset.
-    workers : Workers, optional
-        Over whom the counts are summed; without them this process has all the images.
-
-    Returns
-    -------
-    dict
-        loss (mean cross-entropy, nats), top1_error (a fraction), images.
-    """
-    criterion = mx.gluon.loss.SoftmaxCrossEntropyLoss()
-    totals = _Totals(workers)
-    for images, labels in batches.epoch():
-        output = net(images)
-        totals.add(output, labels, criterion(output, labels))
-    loss, error, count = totals.take()
-    return {"loss": loss, "top1_error": error, "images": count}
+@contextlib.contextmanager
+def _watch_for_sigterm(wanted: bool) -> Iterator[_SigTerm]:
+    handler = _SigTerm()
+    previous = signal.signal(signal.SIGTERM, handler) if wanted else None
+    try:
+        yield handler
+    finally:
+        if wanted:
+            signal.signal(signal.SIGTERM, previous)
 
 
 def fit(
     net: mx.gluon.HybridBlock,
-    train: Batches,
-    validation: Batches | None,
+    train: Dataset,
+    validation: Dataset | None,
     config: TrainConfig,
     workers: Workers | None = None,
     history: History | None = None,
+    checkpoints: Checkpoints | None = None,
+    resume: bool = False,
 ) -> History:
     """Train an initialised net in place.
 
     Parameters
     ----------
     net : HybridBlock
-    train, validation : Batches
+        On the device of the workers' `context`.
+    train, validation : Dataset
         The validation set is measured at the end of each epoch, if there is one.
     config : TrainConfig
     workers : Workers, optional
     history : History, optional
         Filled by the first worker.
+    checkpoints : Checkpoints, optional
+        Written by the first worker every `config.checkpoint_every` steps, after each epoch and on
+        SIGTERM to any worker.
+    resume : bool
+        Continue from the newest checkpoint, if there is one: the training ends with the bits that
+        it would have had undisturbed.
 
     Returns
     -------
@@ -95,58 +80,128 @@ def fit(
     ------
     FloatingPointError
         If the loss becomes NaN or infinite; the message says where.
+    Stopped
+        After SIGTERM, if there are checkpoints.
+    ValueError
+        If the checkpoint belongs to another training.
+    OSError
+        If a checkpoint cannot be written.
     """
     workers = workers or Workers()
     history = history or History()
-    mx.random.seed(config.seed + workers.rank)
     net.hybridize(static_alloc=True, static_shape=True)
-    for images, _ in train.epoch():
-        net(images)  # completes deferred initialisation, so that the workers can agree
-        break
-    trainer = workers.trainer(
-        net, {"momentum": config.momentum, "wd": config.weight_decay, "learning_rate": config.lr}
-    )
-    criterion = mx.gluon.loss.SoftmaxCrossEntropyLoss()
-    totals = _Totals(workers)
-    step, last_step = 0, config.epochs * len(train)
+    _complete(net, train, workers.context)
+    learner = Learner(net, config, workers, len(train))
+    if checkpoints is not None and resume:
+        _resume(learner, checkpoints, history)
+    last_step = config.epochs * len(train)
     if config.max_steps:
         last_step = min(last_step, config.max_steps)
 
-    with tqdm(total=last_step, unit="step", disable=not workers.is_first) as progress:
-        for epoch in range(config.epochs):
-            lr = config.lr_at(epoch)
-            trainer.set_learning_rate(lr)
-            begun = time.perf_counter()
-            for images, labels in train.epoch(epoch):
-                with mx.autograd.record():
-                    output = net(images)
-                    loss = criterion(output, labels)
-                loss.backward()
-                trainer.step(len(images))
-                totals.add(output, labels, loss)
-                step += 1
-
+    with _watch_for_sigterm(checkpoints is not None) as sigterm, tqdm(
+        total=last_step, initial=learner.step, unit="step", disable=not workers.is_first
+    ) as progress:
+        begun = time.perf_counter()
+        while learner.step < last_step and not learner.schedule.finished:
+            epoch, start = divmod(learner.step, len(train))
+            epoch_done = False
+            for images, labels in train.epoch(epoch, start):
+                learner.learn(images, labels)
+                step = learner.step
                 epoch_done = step % len(train) == 0 or step == last_step
-                if not epoch_done and step % config.report_every:
-                    continue
-                train_loss, train_error, count = totals.take()
-                if not math.isfinite(train_loss):
-                    raise FloatingPointError(
-                        f"the loss became {train_loss} between steps {step - config.report_every} "
-                        f"and {step} (epoch {epoch}, learning rate {lr}); lower the learning rate"
-                    )
-                speed = count / (time.perf_counter() - begun)
-                measured = {}
-                if epoch_done and validation is not None:
-                    result = evaluate(net, validation, workers)
-                    measured = {"val_loss": result["loss"], "val_error": result["top1_error"]}
-                if workers.is_first:
-                    history.add(
-                        Row(step, step / len(train), lr, train_loss, train_error, speed, **measured)
-                    )
-                progress.update(step - progress.n)
-                progress.set_postfix(loss=f"{train_loss:.4f}", lr=lr, img_s=f"{speed:.0f}")
-                begun = time.perf_counter()
+                if epoch_done or step % config.report_every == 0:
+                    row = _report(learner, validation if epoch_done else None, begun)
+                    if workers.is_first:
+                        history.add(row)
+                    progress.update(step - progress.n)
+                    speed = f"{row.images_per_second:.0f}"
+                    progress.set_postfix(loss=f"{row.train_loss:.4f}", lr=row.lr, img_s=speed)
+                    begun = time.perf_counter()
+                if checkpoints is not None:
+                    stop = workers.any(sigterm.received)
+                    if stop or epoch_done or step % config.checkpoint_every == 0:
+                        _save(learner, checkpoints, history)
+                    if stop:
+                        raise Stopped(f"stopped by SIGTERM after step {step} of {last_step}")
                 if step == last_step:
-                    return history
+                    break
+            if not epoch_done:
+                raise RuntimeError(
+                    f"the data of epoch {epoch} ended after {learner.step % len(train)} of "
+                    f"{len(train)} steps"
+                )
     return history
+
+
+def _complete(net: mx.gluon.HybridBlock, train: Dataset, context: mx.Context) -> None:
+    """Give deferred parameters their shapes, so that the workers can agree on them."""
+    if any(0 in parameter.shape for parameter in net.collect_params().values()):
+        images, _ = next(iter(train.epoch()))
+        net(images.as_in_context(context))
+
+
+def _report(learner: Learner, validation: Dataset | None, begun: float) -> Row:
+    """Sum up the steps since the last row, and measure the net at the end of an epoch."""
+    done = learner.totals.take()
+    speed = done.images / (time.perf_counter() - begun)
+    _check(learner, "loss", done.loss)
+    measured = Measure(None, None, None, 0)
+    if validation is not None:
+        measured = Measure(**evaluate(learner.net, validation, learner.workers))
+        _check(learner, "validation loss", measured.loss)
+        learner.validated(measured.top1_error)
+    return Row(
+        learner.step,
+        learner.step / learner.steps_per_epoch,
+        learner.lr,
+        done.loss,
+        done.top1_error,
+        speed,
+        measured.loss,
+        measured.top1_error,
+        measured.top5_error,
+    )
+
+
+def _check(learner: Learner, name: str, loss: float) -> None:
+    if math.isfinite(loss):
+        return
+    step, every = learner.step, learner.config.report_every
+    raise FloatingPointError(
+        f"the {name} became {loss} between steps {(step - 1) // every * every} and {step} "
+        f"(epoch {(step - 1) // learner.steps_per_epoch}, learning rate {learner.lr}); lower the "
+        "learning rate"
+    )
+
+
+def _save(learner: Learner, checkpoints: Checkpoints, history: History) -> None:
+    state = learner.state()
+    if not learner.workers.is_first:
+        return
+    history.sync()
+    state["rows"] = len(history.rows)
+    best = learner.best["step"] if learner.best else None
+    checkpoints.save(learner.step, learner.arrays(), state, best)
+
+
+def _resume(learner: Learner, checkpoints: Checkpoints, history: History) -> None:
+    path = arrays = shapes = state = error = None
+    if learner.workers.is_first:
+        try:
+            found = checkpoints.latest()
+            if found:
+                path, arrays, state = found
+                shapes = {name: array.shape for name, array in arrays.items()}
+                history.resume(state["rows"])
+        except (ValueError, OSError) as caught:
+            error = caught
+    # All workers end, or none: the others would wait for the first one.
+    path, shapes, state, error = learner.workers.share((path, shapes, state, error))
+    if error is not None:
+        raise error
+    if state is None:
+        return
+    try:
+        learner.restore(arrays, shapes, state)
+    except ValueError as error:
+        raise ValueError(f"{path} cannot be continued: {error}") from error

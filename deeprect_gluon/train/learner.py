@@ -1,0 +1,157 @@
+"""One step of training, and all that a training carries from one step to the next."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import mxnet as mx
+import numpy as np
+
+from .config import TrainConfig
+from .distributed import Workers
+from .metrics import Totals
+from .precision import LossScale
+from .schedule import Schedule
+
+# What a training may change when it continues: none of these touches what a step does.
+_FREE = ("epochs", "max_steps", "report_every", "checkpoint_every", "keep_checkpoints")
+
+
+class Learner:
+    """A net in training: parameters, momentum, schedule, counts and position.
+
+    Parameters
+    ----------
+    net : HybridBlock
+        Its parameters have values.
+    config : TrainConfig
+    workers : Workers
+    steps_per_epoch : int
+
+    Attributes
+    ----------
+    step : int
+        Steps done.
+    best : dict or None
+        Step and error of the best validation.
+    """
+
+    def __init__(
+        self,
+        net: mx.gluon.HybridBlock,
+        config: TrainConfig,
+        workers: Workers,
+        steps_per_epoch: int,
+    ):
+        self.net, self.config, self.workers = net, config, workers
+        self.steps_per_epoch = steps_per_epoch
+        self.step = 0
+        self.best: dict | None = None
+        self.schedule = Schedule(config, steps_per_epoch)
+        self.totals = Totals(workers)
+        self._criterion = mx.gluon.loss.SoftmaxCrossEntropyLoss()
+        if not config.bias_decay:
+            for name, parameter in net.collect_params().items():
+                if name.endswith("bias"):
+                    parameter.wd_mult = 0.0
+        self.trainer = workers.trainer(
+            net,
+            {"momentum": config.momentum, "wd": config.weight_decay, "learning_rate": config.lr},
+            config.fp16_allreduce,
+        )
+        self._loss_scale = LossScale(config.amp, self.trainer)
+
+    @property
+    def lr(self) -> float:
+        """The learning rate of the step that was done last."""
+        return self.trainer.learning_rate
+
+    def learn(self, images: mx.nd.NDArray, labels: mx.nd.NDArray) -> None:
+        """Do one step with this worker's part of the batch."""
+        # MXNet cannot tell the state of its random numbers. Drawn anew in each step, they do not
+        # need to be known: dropout depends on (seed, rank, step) only.
+        entropy = [self.config.seed, self.workers.rank, self.step]
+        mx.random.seed(int(np.random.SeedSequence(entropy).generate_state(1)[0] >> 1))
+        self.trainer.set_learning_rate(self.schedule.lr(self.step))
+        images = images.as_in_context(self.workers.context)
+        labels = labels.as_in_context(self.workers.context)
+        with mx.autograd.record():
+            output = self.net(images)
+            loss = self._criterion(output, labels)
+            scaled = self._loss_scale.apply(loss)
+        scaled.backward()
+        # The gradients are sums over images: divided by the whole batch, each image counts the
+        # same, however many of them a worker has.
+        self.trainer.step(self.config.batch_size / self.workers.size)
+        self.totals.add(output, labels, loss)
+        self.step += 1
+
+    def validated(self, error: float) -> None:
+        """Take note of a validation error."""
+        self.schedule.update(error)
+        if self.best is None or error < self.best["error"]:
+            self.best = {"step": self.step, "error": error}
+
+    def arrays(self) -> dict[str, mx.nd.NDArray]:
+        """Return parameters and momentum by name; momentum only after the first step."""
+        states = self.trainer._updaters[0].states
+        positions = {p.name: i for i, p in enumerate(self.trainer._params)}
+        arrays = {}
+        for name, parameter in self.net._collect_params_with_prefix().items():
+            arrays[f"parameter/{name}"] = parameter.list_data()[0]
+            state = states.get(positions[parameter.name])
+            if state is not None:
+                arrays[f"momentum/{name}"] = state
+        return arrays
+
+    def state(self) -> dict:
+        """Return the rest, as JSON values; all workers must call it at the same step."""
+        return {
+            "step": self.step,
+            "best": self.best,
+            "schedule": self.schedule.state(),
+            "loss_scale": self._loss_scale.state(),
+            "pending": self.totals.pending().tolist(),
+            "made_with": self._made_with(),
+        }
+
+    def _made_with(self) -> dict:
+        settings = {k: v for k, v in asdict(self.config).items() if k not in _FREE}
+        settings["lr_drops"] = list(self.config.lr_drops)
+        return {**settings, "steps_per_epoch": self.steps_per_epoch}
+
+    def restore(self, arrays: dict[str, np.ndarray] | None, shapes: dict, state: dict) -> None:
+        """Continue from a checkpoint, whose arrays only the first worker needs to have.
+
+        Raises
+        ------
+        ValueError
+            If it belongs to another training; the message says what differs.
+        """
+        now, then = self._made_with(), state["made_with"]
+        different = [f"{k}={then.get(k)}, not {v}" for k, v in now.items() if then.get(k) != v]
+        if different:
+            raise ValueError(f"it was made with {'; '.join(different)}")
+        if state["step"]:
+            self._make_momentum()
+        mine = self.arrays()
+        if shapes != {name: array.shape for name, array in mine.items()}:
+            raise ValueError("it was made with another net")
+        for name, array in (arrays or {}).items():
+            mine[name][:] = array
+        self.workers.broadcast(mine)
+        self.step, self.best = state["step"], state["best"]
+        self.schedule.restore(state["schedule"])
+        self._loss_scale.restore(state["loss_scale"])
+        self.totals.restore(state["pending"])
+
+    def _make_momentum(self) -> None:
+        """Make the optimiser's arrays, which MXNet makes in the first step."""
+        updater = self.trainer._updaters[0]
+        for index, parameter in enumerate(self.trainer._params):
+            if parameter.grad_req == "null":
+                continue
+            updater.states[index] = updater.optimizer.create_state_multi_precision(
+                index, parameter.list_data()[0]
+            )
+            updater.states_synced[index] = True

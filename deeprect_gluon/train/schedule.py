@@ -1,0 +1,70 @@
+"""The learning rate of each step."""
+
+from __future__ import annotations
+
+from .config import TrainConfig
+
+BASE_BATCH = 128  # the paper's, to which its learning rates belong
+
+
+class Schedule:
+    """Warm-up, drops at given epochs, and drops at plateaus of the validation error (section 3).
+
+    Its decisions depend on the configuration and on the errors it was told, which are the same
+    on every worker: so are the decisions.
+
+    Parameters
+    ----------
+    config : TrainConfig
+    steps_per_epoch : int
+
+    Attributes
+    ----------
+    finished : bool
+        Whether `config.early_stop` ends the training.
+    """
+
+    def __init__(self, config: TrainConfig, steps_per_epoch: int):
+        self._config, self._steps_per_epoch = config, steps_per_epoch
+        self._best: float | None = None
+        self._waited = self._drops = 0
+        self.finished = False
+
+    def lr(self, step: int) -> float:
+        """Return the learning rate of a step, counted from 0."""
+        config = self._config
+        lr = config.lr * (config.batch_size / BASE_BATCH if config.linear_scaling else 1)
+        epoch = step // self._steps_per_epoch
+        lr *= 0.1 ** (self._drops + sum(epoch >= drop for drop in config.lr_drops))
+        warm = config.warmup_epochs * self._steps_per_epoch
+        return lr * min(1, (step + 1) / warm) if warm else lr
+
+    def update(self, error: float) -> None:
+        """Take note of the validation error (a fraction) after an epoch."""
+        config = self._config
+        if not config.plateau:
+            return
+        if self._best is None or error < self._best - config.plateau_gain:
+            self._best, self._waited = error, 0
+            return
+        self._waited += 1
+        if self._waited < config.plateau:
+            return
+        self._waited = 0
+        if self._drops < config.plateau_drops:
+            self._drops += 1
+        elif config.early_stop:
+            self.finished = True
+
+    def state(self) -> dict:
+        """Return what `restore` needs, as JSON values."""
+        return {
+            "best": self._best,
+            "waited": self._waited,
+            "drops": self._drops,
+            "finished": self.finished,
+        }
+
+    def restore(self, state: dict) -> None:
+        self._best, self._waited = state["best"], state["waited"]
+        self._drops, self.finished = state["drops"], state["finished"]
