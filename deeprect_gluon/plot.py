@@ -45,6 +45,18 @@ def learning_curves(rows: Sequence[Row], title: str, path: Path) -> None:
     title : str
     path : Path
     """
+    compare_curves({"": rows}, path, title)
+
+
+def compare_curves(runs: Mapping[str, Sequence[Row]], path: Path, title: str = "") -> None:
+    """Draw the loss and the error of several runs over their epochs, each run in its colour.
+
+    Parameters
+    ----------
+    runs : mapping of label to rows
+    path : Path
+    title : str
+    """
     figure = Figure(figsize=(9, 3.6), dpi=120)
     FigureCanvasAgg(figure)
     panels = figure.subplots(1, 2)
@@ -52,13 +64,18 @@ def learning_curves(rows: Sequence[Row], title: str, path: Path) -> None:
         (panels[0], "loss", "nats", 1),
         (panels[1], "error", "%", 100),
     ):
-        for split in ("train", "val"):
-            points = [
-                (r.epoch, scale * getattr(r, f"{split}_{name}"))
-                for r in rows
-                if getattr(r, f"{split}_{name}") is not None
-            ]
-            axes.plot(*zip(*points), label={"train": "training", "val": "validation"}[split])
+        for number, (label, rows) in enumerate(runs.items()):
+            for split, what in (("train", "training"), ("val", "validation")):
+                points = [
+                    (r.epoch, scale * getattr(r, f"{split}_{name}"))
+                    for r in rows
+                    if getattr(r, f"{split}_{name}") is not None
+                ]
+                style = {"label": f"{label} {what}".strip()}
+                if len(runs) > 1:
+                    style.update(color=f"C{number}", linestyle=":" if split == "train" else "-")
+                if points:
+                    axes.plot(*zip(*points), **style)
         axes.set(xlabel="epoch", ylabel=f"{name} ({unit})", ylim=(0, None))
         axes.legend()
     figure.suptitle(title)

@@ -4,11 +4,15 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 from pathlib import Path
 
 from deeprect_gluon import library, models
-from deeprect_gluon.train import TrainConfig, Workers, fashion_mnist
+from deeprect_gluon.train import Stopped, TrainConfig, Workers, fashion_mnist, report
+from deeprect_gluon.train.config import add_flags, with_flags
+
+DEFAULTS = TrainConfig(epochs=20, lr_drops=(14, 18))
 
 
 def parse() -> argparse.Namespace:
@@ -23,21 +27,17 @@ def parse() -> argparse.Namespace:
     add("--dropout", type=float, default=0.5)
     add("--init", default="msra", choices=("msra", "xavier"))
     add("--fan", default="in", choices=("in", "out"))
-    add("--epochs", type=int, default=20)
-    add("--batch-size", type=int, default=128, help="over all workers")
-    add("--lr", type=float, default=0.01)
-    add("--lr-drops", type=int, nargs="*", default=[14, 18], help="epochs that divide it by 10")
-    add("--weight-decay", type=float, default=5e-4)
-    add("--max-steps", type=int, default=0, help="stop after so many steps (0: no limit)")
     add("--augment", action="store_true", help="shift and mirror the training images")
-    add("--seed", type=int, default=0)
     add("--output", type=Path, help="folder of the run (default: runs/MODEL-ACTIVATION)")
+    add("--resume", default="never", choices=("auto", "never"), help="auto: from the checkpoint")
+    add_flags(parser, DEFAULTS)
     return parser.parse_args()
 
 
 def main() -> None:
     args = parse()
     library.keep_memory()
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
     workers = Workers()
     net = fashion_mnist.build(
         args.model,
@@ -46,26 +46,29 @@ def main() -> None:
         hidden=tuple(args.hidden),
         dropout=args.dropout,
     )
-    fashion_mnist.initialize(net, args.init, args.fan, args.seed)
-    config = TrainConfig(
-        epochs=args.epochs,
-        batch_size=args.batch_size,
-        lr=args.lr,
-        lr_drops=tuple(args.lr_drops),
-        weight_decay=args.weight_decay,
-        seed=args.seed,
-        max_steps=args.max_steps,
-    )
+    config = with_flags(DEFAULTS, args)
+    fashion_mnist.initialize(net, args.init, args.fan, config.seed, workers.context)
     folder = args.output or Path("runs") / f"{args.model}-{args.activation}"
-    description = {"init": args.init, "fan": args.fan}
-    history = fashion_mnist.train(net, config, folder, workers, args.augment, **description)
+    history = fashion_mnist.train(
+        net,
+        config,
+        folder,
+        workers,
+        args.augment,
+        resume=args.resume == "auto",
+        init=args.init,
+        fan=args.fan,
+    )
     if workers.is_first:
         last = history.rows[-1]
+        print(report.results(history.rows))
         print(f"test error {last.val_error:.2%}, loss {last.val_loss:.4f}: {folder}")
 
 
 if __name__ == "__main__":
     try:
         main()
+    except Stopped as stopped:
+        print(f"{stopped}; continue with --resume auto", file=sys.stderr)
     except (ValueError, OSError, RuntimeError, FloatingPointError) as error:
         sys.exit(f"{Path(__file__).name}: {error}")

@@ -1,6 +1,6 @@
 """Train a tiny net with dropout and checkpoints, and do something to it at a step.
 
-    train_tiny.py FOLDER [ACTION@STEP] [--rank R]
+    train_tiny.py FOLDER [ACTION@STEP] [--rank R] [--lr LR]
 
 The action comes when the data of the step are asked for, on rank R or, by default, on all ranks:
 kill (SIGKILL), cut (the next write beyond 4 kB ends the process, so that it dies inside a
@@ -53,7 +53,7 @@ def main():
     parser.add_argument("folder")
     parser.add_argument("action", nargs="?", default="@-1")
     parser.add_argument("--rank", type=int)
-    parser.add_argument("--fp16", action="store_true")
+    parser.add_argument("--lr", type=float, default=0.02)
     args = parser.parse_args()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
@@ -71,14 +71,13 @@ def main():
     config = TrainConfig(
         epochs=3,
         batch_size=12,
-        lr=0.02,
+        lr=args.lr,
         warmup_epochs=0.6,
         plateau=1,
         plateau_gain=0.2,
         report_every=3,
         checkpoint_every=2,
         seed=4,
-        fp16_allreduce=args.fp16,
     )
     data = Watched(
         images, labels, 12, shuffle=True, augment=shift_and_flip, seed=4, **part, **watched
