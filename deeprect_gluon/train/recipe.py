@@ -71,11 +71,23 @@ def read(path: Path) -> Recipe:
     sections = {name: {**_DEFAULTS.get(name, {}), **content.get(name, {})} for name in _KNOWN}
     if "name" not in sections["model"]:
         raise ValueError(f"{path} does not say the model's name: model: {{name: deeprect_a}}")
+    for field in fields(TrainConfig):
+        _check_type(path, field.name, field.default, sections["train"].get(field.name))
     try:
         train = TrainConfig(**sections.pop("train"))
-    except (TypeError, ValueError) as error:
+    except ValueError as error:
         raise ValueError(f"{path}: train: {error}") from error
     return Recipe(**sections, train=train)
+
+
+def _check_type(path: Path, name: str, default, value) -> None:
+    wanted = {bool: (bool,), int: (int,), float: (int, float), str: (str,), tuple: (list,)}
+    if value is not None and type(value) not in wanted[type(default)]:
+        hint = " (in YAML a number with an exponent needs a point: 1.0e-2)"
+        raise ValueError(
+            f"{path}: train.{name} is {value!r}, not {wanted[type(default)][-1].__name__}"
+            f"{hint if isinstance(value, str) else ''}"
+        )
 
 
 def _refuse_unknown(path: Path, where: str, values: dict, known) -> None:

@@ -1,18 +1,23 @@
-"""Train a tiny net with dropout and checkpoints, and do something to it at a step.
+"""Train a tiny net with dropout and checkpoints, again and again, and do something to it each time.
 
-    train_tiny.py FOLDER [ACTION@STEP] [--rank R] [--lr LR]
+    train_tiny.py RANKS JOB...
 
-The action comes when the data of the step are asked for, on rank R or, by default, on all ranks:
-kill (SIGKILL), cut (the next write beyond 4 kB ends the process, so that it dies inside a
-checkpoint), full (the next write beyond 4 kB fails), term (SIGTERM), nan (the images are NaN).
+A job is FOLDER, FOLDER,ACTION,STEP or FOLDER,ACTION,STEP,RANK. Its ranks are processes of their
+own, forked from this one, which has imported everything and run nothing. The action comes when the
+data of the step are asked for, on one rank or on all: kill (SIGKILL), cut (the next write beyond
+4 kB ends the process, so that it dies inside a checkpoint), full (that write fails) or term
+(SIGTERM). As horovodrun does it, the end of a rank that failed is the end of all. Prints one JSON
+line for a job: the exit statuses in the order of the ranks, and what they wrote.
 """
 
-import argparse
+import contextlib
+import json
 import logging
 import os
 import resource
 import signal
 import sys
+import tempfile
 
 import numpy as np
 
@@ -32,12 +37,10 @@ class Watched(Batches):
 
     def epoch(self, epoch=0, start=0):
         steps = range(epoch * len(self) + start, (epoch + 1) * len(self))
-        for step, (images, labels) in zip(steps, super().epoch(epoch, start)):
+        for step, batch in zip(steps, super().epoch(epoch, start)):
             if step == self.step:
                 self.act()
-                if self.action == "nan":
-                    images[:] = np.nan
-            yield images, labels
+            yield batch
 
     def act(self):
         if self.action in ("kill", "term"):
@@ -48,30 +51,32 @@ class Watched(Batches):
             resource.setrlimit(resource.RLIMIT_FSIZE, (SMALL_FILES, resource.RLIM_INFINITY))
 
 
-def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("folder")
-    parser.add_argument("action", nargs="?", default="@-1")
-    parser.add_argument("--rank", type=int)
-    parser.add_argument("--lr", type=float, default=0.02)
-    args = parser.parse_args()
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+def train(folder, action="", step=-1, rank=None):
     workers = Workers()
-    action, step = args.action.split("@")
     part = {"rank": workers.rank, "size": workers.size}
-    mine = args.rank in (None, workers.rank)
-    watched = {"action": action, "step": int(step)} if mine else {}
+    mine = rank is None or int(rank) == workers.rank
     rng = np.random.default_rng(0)
     images = rng.normal(size=(60, 1, 28, 28)).astype(np.float32)
     labels = (images[:, 0, :14].sum((1, 2)) > 0).astype(np.int32)
+    data = Watched(
+        images,
+        labels,
+        12,
+        shuffle=True,
+        augment=shift_and_flip,
+        seed=4,
+        action=action if mine else "",
+        step=int(step),
+        **part,
+    )
+    validation = Batches(images[:50], labels[:50], 16, **part)
     small = {"stem": "small_image", "in_channels": 1, "input_size": 28, "pyramid": (2, 1)}
     net = dg.models.get_model("deeprect_small14", **small, classes=2, width=0.05, hidden=(16,))
     session.initialize(net, "msra", "in", 1)
     config = TrainConfig(
         epochs=3,
         batch_size=12,
-        lr=args.lr,
+        lr=0.02,
         warmup_epochs=0.6,
         plateau=1,
         plateau_gain=0.2,
@@ -79,17 +84,69 @@ def main():
         checkpoint_every=2,
         seed=4,
     )
-    data = Watched(
-        images, labels, 12, shuffle=True, augment=shift_and_flip, seed=4, **part, **watched
-    )
-    validation = Batches(images[:50], labels[:50], 16, **part)
-    session.train(net, data, validation, config, args.folder, workers, title="tiny", resume=True)
+    session.train(net, data, validation, config, folder, workers, title="tiny", resume=True)
+
+
+def rank_process(job, environment, log):
+    """Be a rank, from the fork to the end of the process."""
+    os.environ.update(environment)
+    os.dup2(log.fileno(), 1)
+    os.dup2(log.fileno(), 2)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    status = 1
+    try:
+        train(*job)
+        status = 0
+    except Stopped as stopped:
+        print(stopped, flush=True)
+        status = 0
+    except Exception as error:
+        print(f"train_tiny: {error}", flush=True)
+    finally:
+        os._exit(status)
+
+
+@contextlib.contextmanager
+def rendezvous(ranks):
+    """Yield the environment that horovodrun would give to each rank."""
+    if ranks == 1:
+        yield [{}]
+        return
+    from horovod.runner.common.util.hosts import get_host_assignments, parse_hosts
+    from horovod.runner.gloo_run import create_run_env_vars, create_slot_env_vars
+    from horovod.runner.http.http_server import RendezvousServer
+
+    slots = get_host_assignments(parse_hosts(f"localhost:{ranks}"), ranks)
+    server = RendezvousServer(0)
+    port = server.start()
+    server.init(slots)
+    common = {k: str(v) for k, v in create_run_env_vars("127.0.0.1", ["lo"], port).items()}
+    yield [{**common, **create_slot_env_vars(slot)} for slot in slots]
+    server.stop()
+
+
+def run(ranks, job):
+    with rendezvous(ranks) as environments, tempfile.TemporaryFile("w+") as log:
+        running, statuses = {}, {}
+        for rank, environment in enumerate(environments):
+            pid = os.fork()
+            if pid == 0:
+                rank_process(job, environment, log)
+            running[pid] = rank
+        while running:
+            pid, status = os.wait()
+            ended = -os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
+            statuses[running.pop(pid)] = ended
+            if status:
+                for other in running:
+                    os.kill(other, signal.SIGKILL)
+        log.seek(0)
+        return {"statuses": [statuses[rank] for rank in range(ranks)], "said": log.read()}
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except Stopped as stopped:
-        print(stopped)
-    except (ValueError, OSError, FloatingPointError) as error:
-        sys.exit(f"train_tiny: {error}")
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    if int(sys.argv[1]) > 1:
+        import horovod.mxnet  # noqa: F401
+    for job in sys.argv[2:]:
+        print(json.dumps(run(int(sys.argv[1]), job.split(","))), flush=True)

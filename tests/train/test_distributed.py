@@ -30,8 +30,9 @@ with net.name_scope():
     net.add(mx.gluon.nn.Conv2D(6, 3), dg.nn.PReLU(), mx.gluon.nn.Dense(3))
 mx.random.seed(1 + workers.rank)  # other values on each rank, until the first one's are broadcast
 net.initialize(mx.init.Normal(0.3))
-config = TrainConfig(epochs=2, batch_size=12, lr=0.05, weight_decay=0.01, report_every=1)
-history = fit(net, Batches(images, labels, 12, True, **part), None, config, workers)
+# A batch that two workers cannot share equally.
+config = TrainConfig(epochs=2, batch_size=13, lr=0.05, weight_decay=0.01, report_every=1)
+history = fit(net, Batches(images, labels, 13, True, **part), None, config, workers)
 result = evaluate(net, Batches(images, labels, 16, **part), workers)
 values = {k: v.data().asnumpy() for k, v in net.collect_params().items()}
 np.savez(f"{sys.argv[1]}/{workers.size}-{workers.rank}.npz", **values, **result,

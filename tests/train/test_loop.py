@@ -1,13 +1,15 @@
 """The loop: SGD as written, measured exactly, the same bits from the same seed."""
 
+import dataclasses
+
 import mxnet as mx
 import numpy as np
 import pytest
 
 import deeprect_gluon as dg
 from deeprect_gluon.data import Batches, shift_and_flip
-from deeprect_gluon.train import History, TrainConfig, evaluate, fit
-from deeprect_gluon.train.history import read
+from deeprect_gluon.train import Checkpoints, History, TrainConfig, evaluate, fit
+from deeprect_gluon.train.history import Row, read
 
 
 def make_net(dropout=0.0):
@@ -48,9 +50,13 @@ def test_same_seed_gives_the_same_bits():
     assert keep == [(r.step, r.train_loss, r.val_error) for r in again.rows]
 
 
-def test_step_is_sgd_with_momentum_and_slopes_are_not_decayed():
+@pytest.mark.parametrize("bias_decay", [True, False])
+def test_step_is_sgd_with_momentum_and_slopes_are_not_decayed(bias_decay):
     """Three steps against the update rule computed in float64 from MXNet's own gradients."""
-    config = TrainConfig(epochs=1, batch_size=16, lr=0.05, weight_decay=0.1, max_steps=3)
+    config = TrainConfig(
+        epochs=1, batch_size=16, lr=0.05, weight_decay=0.1, bias_decay=bias_decay, max_steps=3
+    )
+    undecayed = ("alpha",) if bias_decay else ("alpha", "bias")
     batches = make_batches()
     reference = make_net()
     criterion = mx.gluon.loss.SoftmaxCrossEntropyLoss()
@@ -63,7 +69,7 @@ def test_step_is_sgd_with_momentum_and_slopes_are_not_decayed():
         loss.backward()
         for name, parameter in reference.collect_params().items():
             value = parameter.data().asnumpy().astype(np.float64)
-            decay = 0.0 if name.endswith("alpha") else 0.1
+            decay = 0.0 if name.endswith(undecayed) else 0.1
             gradient = parameter.grad().asnumpy() + decay * value
             momentum[name] = 0.9 * momentum.get(name, 0) - 0.05 * gradient
             parameter.set_data(mx.nd.array(value + momentum[name]))
@@ -101,10 +107,77 @@ def test_evaluate_counts_every_image_once():
     assert result["loss"] == pytest.approx(-log_p[np.arange(50), batches.labels].mean(), rel=1e-5)
 
 
+def test_top_five_errors_are_those_of_the_five_highest_scores():
+    rng = np.random.default_rng(0)
+    scores = rng.normal(size=(40, 9)).astype(np.float32)
+    labels = rng.integers(9, size=40).astype(np.int32)
+    net = mx.gluon.nn.Dense(9, in_units=9, use_bias=False)
+    net.initialize()
+    net.weight.set_data(mx.nd.eye(9))
+    best = np.argsort(-scores, axis=1)[:, :5]
+    expected = 1 - (best == labels[:, None]).any(1).mean()
+    assert 0 < expected < 1
+    assert evaluate(net, Batches(scores, labels, 16))["top5_error"] == pytest.approx(expected)
+
+
+def test_another_training_is_not_continued(tmp_path):
+    config = TrainConfig(epochs=1, batch_size=16, lr=0.05, max_steps=2, checkpoint_every=2)
+    checkpoints = Checkpoints(tmp_path)
+    fit(make_net(), make_batches(), None, config, checkpoints=checkpoints)
+    ((step, path),) = checkpoints.found()
+    assert step == 2
+    other = dataclasses.replace(config, lr=0.5, momentum=0.8)
+    with pytest.raises(ValueError, match="cannot be continued: it was made with") as caught:
+        fit(make_net(), make_batches(), None, other, checkpoints=checkpoints, resume=True)
+    assert str(caught.value) == (
+        f"{path} cannot be continued: it was made with lr=0.05, not 0.5; momentum=0.9, not 0.8"
+    )
+    net = mx.gluon.nn.Dense(5, in_units=72)
+    net.initialize()
+    with pytest.raises(ValueError, match="it was made with another net"):
+        fit(net, make_batches(), None, config, checkpoints=checkpoints, resume=True)
+
+
+def test_a_longer_training_continues_a_shorter_one(tmp_path):
+    long = TrainConfig(epochs=3, batch_size=16, lr=0.1, checkpoint_every=3)
+    whole = make_net(dropout=0.5)
+    fit(whole, make_batches(), None, long)
+    for config in (dataclasses.replace(long, epochs=1), long):
+        net = make_net(dropout=0.5)
+        checkpoints = Checkpoints(tmp_path)
+        fit(net, make_batches(), None, config, checkpoints=checkpoints, resume=True)
+    values = weights(net)
+    assert all((values[name] == value).all() for name, value in weights(whole).items())
+
+
+def test_data_that_end_too_early_are_an_error():
+    class Short(Batches):
+        def epoch(self, epoch=0, start=0):
+            for number, batch in enumerate(super().epoch(epoch, start)):
+                if number < 2:
+                    yield batch
+
+    batches = make_batches()
+    short = Short(batches.images, batches.labels, 16, True)
+    with pytest.raises(RuntimeError, match="the data of epoch 0 ended after 2 of 4 steps"):
+        fit(make_net(), short, None, TrainConfig(epochs=1, batch_size=16))
+
+
 def test_divergence_stops_with_its_place():
     config = TrainConfig(epochs=50, batch_size=16, lr=1e9, report_every=4)
     with pytest.raises(FloatingPointError, match=r"between steps \d+ and \d+ .*learning rate"):
         fit(make_net(), make_batches(), None, config)
+
+
+def test_a_plateau_drops_the_rate_and_the_next_one_stops():
+    """The error of a net that does not learn (momentum and lr ~ 0) comes to a plateau at once."""
+    config = TrainConfig(
+        epochs=50, batch_size=16, lr=1e-9, plateau=2, plateau_drops=1, early_stop=True
+    )
+    history = fit(make_net(), make_batches(), make_batches(shuffle=False), config)
+    # The first epoch sets the mark; two drop the rate, two more end the training.
+    assert [r.epoch for r in history.rows] == [1, 2, 3, 4, 5]
+    assert [r.lr for r in history.rows] == [1e-9] * 3 + [pytest.approx(1e-10)] * 2
 
 
 @pytest.mark.parametrize("name", ["epochs", "batch_size", "lr", "report_every"])
@@ -118,3 +191,30 @@ def test_history_of_another_form_is_refused(tmp_path):
     path.write_text("step,loss\n1,2\n")
     with pytest.raises(ValueError, match=r"history.csv has columns \['step', 'loss'\]"):
         read(path)
+
+
+def test_history_continues_after_a_row(tmp_path):
+    rows = [Row(step, step / 4, 0.1, 1 / step, 0.5, 10.0, 0.25, 0.5, 0.125) for step in (1, 2, 3)]
+    first = History(tmp_path)
+    for row in rows:
+        first.add(row)
+    first.close()
+    path = tmp_path / "history.csv"
+    path.write_text(path.read_text() + "4,1.0,0.")  # cut short
+    second = History(tmp_path)
+    second.resume(2)
+    assert second.rows == rows[:2]
+    second.add(rows[2])
+    second.close()
+    assert read(path) == rows
+    with pytest.raises(ValueError, match=r"history.csv has 3 rows; the checkpoint comes after 4"):
+        History(tmp_path).resume(4)
+
+
+def test_history_of_an_older_version_is_read(tmp_path):
+    path = tmp_path / "history.csv"
+    path.write_text(
+        "step,epoch,lr,train_loss,train_error,images_per_second,val_loss,val_error\n"
+        "3,1.0,0.1,2.5,0.5,10.0,2.25,0.75\n"
+    )
+    assert read(path) == [Row(3, 1.0, 0.1, 2.5, 0.5, 10.0, 2.25, 0.75)]

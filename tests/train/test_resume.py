@@ -1,32 +1,24 @@
 """Trainings that are killed and continued end with the bits of one that was not."""
 
 import csv
-import os
+import json
+import re
 import signal
-import subprocess
-import sys
-from pathlib import Path
 
+import numpy as np
 import pytest
 
-ROOT = Path(__file__).parents[2]
-PROGRAM = ROOT / "tests" / "programs" / "train_tiny.py"
-RANKS = 2
+STEPS = 15
+LAST = rf"stopped by SIGTERM after step (\d+) of {STEPS}"
 
 
-def train(folder, *arguments, ranks=1):
-    command = [sys.executable, str(PROGRAM), str(folder), *arguments]
-    if ranks > 1:
-        horovodrun = str(Path(sys.executable).with_name("horovodrun"))
-        hosts = ["-np", str(ranks), "--gloo", "-H", f"localhost:{ranks}"]
-        command = [sys.executable, horovodrun, *hosts, *command]
-    return subprocess.run(
-        command,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
+@pytest.fixture
+def train(run_program):
+    def run(ranks, *jobs):
+        said = run_program("train_tiny", str(ranks), *jobs, OMP_NUM_THREADS="1")
+        return [json.loads(line) for line in said.splitlines()]
+
+    return run
 
 
 def outcome(folder):
@@ -40,70 +32,54 @@ def outcome(folder):
     return (folder / "weights.params").read_bytes(), rows, checkpoints
 
 
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("alone") / "run"
-    done = train(folder)
-    assert done.returncode == 0, done.stderr
-    weights, rows, checkpoints = outcome(folder)
+def test_one_process(train, tmp_path):
+    undisturbed, killed, other = (tmp_path / name for name in ("undisturbed", "killed", "other"))
+    first, *others = np.random.default_rng(0).choice(np.arange(1, STEPS), 4, replace=False)
+    jobs = [
+        f"{undisturbed}",
+        f"{killed},kill,3",
+        f"{killed},cut,5",
+        f"{killed},full,8",
+        f"{killed},term,10",
+        f"{killed}",
+        f"{other},kill,{first}",
+        *(f"{other},kill,{step}" for step in sorted(others)),
+        f"{other}",
+    ]
+    done = train(1, *jobs)
+    dead = [-signal.SIGKILL]
+    statuses = [job["statuses"] for job in done]
+    assert statuses[:6] == [[0], dead, [-signal.SIGXFSZ], [1], [0], [0]], done
+    assert dead in statuses[6:]
+    assert statuses[-1] == [0]
+    assert "the checkpoint of step 10 could not be written (File too large)" in done[3]["said"]
+    assert re.findall(LAST, done[4]["said"]) == ["11"]
+
+    _, rows, checkpoints = outcome(undisturbed)
     assert [row["step"] for row in rows] == ["3", "5", "6", "9", "10", "12", "15"]
-    assert [float(row["lr"]) for row in rows][-1] == pytest.approx(0.002)  # a plateau
+    assert float(rows[-1]["lr"]) == pytest.approx(0.002)  # it has come to a plateau
     assert len(checkpoints) == 3
-    return weights, rows, checkpoints
+    assert outcome(killed) == outcome(undisturbed)
+    assert outcome(other) == outcome(undisturbed)
 
 
-def test_killed_cut_short_and_stopped(undisturbed, tmp_path):
-    folder = tmp_path / "run"
-    killed = train(folder, "kill@3")
-    assert killed.returncode == -signal.SIGKILL
-    cut = train(folder, "cut@5")
-    assert cut.returncode == -signal.SIGXFSZ
-    unfinished = list((folder / "checkpoints").glob(".*"))
-    assert [path.stat().st_size for path in unfinished] == [4096]  # it died inside a checkpoint
-    newest = max((folder / "checkpoints").glob("step-*"))
-    newest.write_bytes(newest.read_bytes()[:-100])
-    full = train(folder, "full@8")
-    assert full.returncode == 1
-    assert f"{newest} is damaged" in full.stderr
-    (sentence,) = [line for line in full.stderr.splitlines() if line.startswith("train_tiny:")]
-    assert "the checkpoint of step 10 could not be written (File too large)" in sentence
-    stopped = train(folder, "term@10")
-    assert (stopped.returncode, stopped.stdout) == (0, "stopped by SIGTERM after step 11 of 15\n")
-    done = train(folder)
-    assert done.returncode == 0, done.stderr
-    assert outcome(folder) == undisturbed
-
-
-def test_nan_stops_with_its_place(tmp_path):
-    done = train(tmp_path, "nan@4")
-    assert done.returncode == 1
-    assert "train_tiny: the loss became nan between steps 3 and 5 (epoch 0, learning" in done.stderr
-
-
-def test_ranks_killed_and_stopped(tmp_path):
+def test_ranks(train, tmp_path):
     pytest.importorskip("horovod.mxnet", reason="Horovod could not be built on this machine")
-    undisturbed, folder = tmp_path / "undisturbed", tmp_path / "run"
-    assert train(undisturbed, ranks=RANKS).returncode == 0
-    one = train(folder, "kill@3", "--rank", "1", ranks=RANKS)
-    assert one.returncode != 0
-    every = train(folder, "kill@8", ranks=RANKS)
-    assert every.returncode != 0
-    stopped = train(folder, "term@11", "--rank", "1", ranks=RANKS)
-    assert stopped.returncode == 0, stopped.stderr
-    said = [line for line in stopped.stdout.splitlines() if "stopped by SIGTERM after" in line]
-    assert len(said) == RANKS
-    assert len({line.split(":", 1)[1] for line in said}) == 1  # at the same step
-    done = train(folder, ranks=RANKS)
-    assert done.returncode == 0, done.stderr
-    assert outcome(folder) == outcome(undisturbed)
-
-
-def test_another_training_is_not_continued(tmp_path):
-    assert train(tmp_path, "term@1").returncode == 0
-    done = train(tmp_path, "--lr", "0.5")
-    assert done.returncode == 1
-    (path,) = (tmp_path / "checkpoints").iterdir()
-    (sentence,) = [line for line in done.stderr.splitlines() if line.startswith("train_tiny:")]
-    assert sentence == (
-        f"train_tiny: {path} cannot be continued: it was made with lr=0.02, not 0.5"
-    )
+    undisturbed, killed = (tmp_path / name for name in ("undisturbed", "killed"))
+    jobs = [
+        f"{undisturbed}",
+        f"{killed},kill,3,1",
+        f"{killed},cut,5,0",
+        f"{killed},term,7,1",
+        f"{killed},kill,11",
+        f"{killed}",
+    ]
+    whole, one, cut, stopped, every, rest = train(2, *jobs)
+    assert whole["statuses"] == rest["statuses"] == [0, 0], (whole, rest)
+    assert one["statuses"][1] == -signal.SIGKILL
+    assert cut["statuses"][0] == -signal.SIGXFSZ
+    assert -signal.SIGKILL in every["statuses"]
+    # One rank was asked to stop; both did, after the same step.
+    assert stopped["statuses"] == [0, 0], stopped
+    assert re.findall(LAST, stopped["said"]) == ["8", "8"]
+    assert outcome(killed) == outcome(undisturbed)
