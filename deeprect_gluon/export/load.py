@@ -11,15 +11,18 @@ import mxnet as mx
 import numpy as np
 
 from ..parameters import set_first_value
+from ..params_file import read_params
 from .graph import INPUT
 from .onnx_check import check_onnx
-from .params_file import read_params
 from .sidecar import Sidecar, read_sidecar, verify_files
 
 # What exports have. MXNet has operators that take addresses or names of code from their attributes.
 OPERATORS = frozenset(
-    "null _copy Activation Cast Concat Convolution Dropout Flatten FullyConnected LeakyReLU Pooling"
-    " SwapAxis deeprect_conv_prelu deeprect_prelu".split()
+    (
+        *("null", "_copy", "Activation", "Cast", "Concat", "Convolution", "Dropout", "Flatten"),
+        *("FullyConnected", "LeakyReLU", "Pooling", "SwapAxis"),
+        *("deeprect_conv_prelu", "deeprect_prelu"),
+    )
 )
 # Values of one image's largest map; model C at 224 pixels has 1.2 million.
 MOST_VALUES = 1 << 30
@@ -129,9 +132,7 @@ def _read_symbol(path: Path) -> mx.sym.Symbol:
 
 def _check_node(node: dict, number: int) -> None:
     if node["op"] not in OPERATORS:
-        raise ValueError(
-            f"{node['name']!r} is of the operator {node['op']!r}, which no export of this package has"
-        )
+        raise ValueError(f"{node['name']!r} is of the operator {node['op']!r}, which no export has")
     if node.get("subgraphs"):
         raise ValueError(f"{node['name']!r} has a graph of its own")
     attrs = node.get("attrs", {})

@@ -14,8 +14,10 @@ if TYPE_CHECKING:
 
 # What `export_onnx` and `export_int8` write, all of ONNX's own domain.
 OPERATORS = frozenset(
-    "Cast Concat Conv DequantizeLinear Flatten Gemm LeakyRelu MaxPool PRelu QuantizeLinear Relu"
-    " Transpose".split()
+    (
+        *("Cast", "Concat", "Conv", "DequantizeLinear", "Flatten", "Gemm", "LeakyRelu", "MaxPool"),
+        *("PRelu", "QuantizeLinear", "Relu", "Transpose"),
+    )
 )
 
 
@@ -83,7 +85,7 @@ def _check_external(onnx, tensor: onnx.TensorProto, files: list[Path]) -> None:
             "which is no file of the export"
         )
     offset, length = int(where.get("offset", 0)), int(where["length"])
-    if not (0 <= offset and 0 <= length and offset + length <= files[0].stat().st_size):
+    if min(offset, length) < 0 or offset + length > files[0].stat().st_size:
         raise ValueError(f"{tensor.name!r} ends beyond {files[0].name}")
     bits = 8 * onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
     if length * 8 != bits * math.prod(tensor.dims):

@@ -66,7 +66,9 @@ def read_params(path: Path) -> dict[str, np.ndarray]:
         if reader.rest:
             raise ValueError(f"{reader.rest} bytes follow after its end")
     except ValueError as error:
-        raise ValueError(f"{path} is no file of parameters: {error}") from error
+        raise ValueError(
+            f"{path} is not a parameter file of MXNet, or is damaged: {error}"
+        ) from error
     return named
 
 
