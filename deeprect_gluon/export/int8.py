@@ -63,6 +63,7 @@ def export_int8(
 def _quantise(source: Path, target: Path, batches: list[np.ndarray]) -> None:
     try:
         from onnxruntime import quantization
+        from onnxruntime.quantization.shape_inference import quant_pre_process
     except ImportError as error:
         raise ImportError(
             "quantisation needs onnxruntime: pip install 'deeprect_gluon[onnx]'"
@@ -76,8 +77,10 @@ def _quantise(source: Path, target: Path, batches: list[np.ndarray]) -> None:
             batch = next(self._batches, None)
             return None if batch is None else {INPUT: batch}
 
+    prepared = source.with_name("prepared.onnx")
+    quant_pre_process(str(source), str(prepared), skip_symbolic_shape=True)
     quantization.quantize_static(
-        str(source),
+        str(prepared),
         str(target),
         Reader(),
         quant_format=quantization.QuantFormat.QDQ,
