@@ -144,7 +144,8 @@ class _Translation:
         self._onnx = import_onnx()
         self._graph = graph
         internals = graph.symbol().get_internals()
-        _, shapes, _ = internals.infer_shape(**{INPUT: (1, *input_shape)})
+        given = {name: array.shape for name, array in graph.arrays.items()}
+        _, shapes, _ = internals.infer_shape(**{INPUT: (1, *input_shape)}, **given)
         names = [name[: -len("_output")] if name.endswith("_output") else name
                  for name in internals.list_outputs()]  # fmt: skip
         self._shapes = dict(zip(names, shapes))
