@@ -108,11 +108,16 @@ def ten_crops(image: np.ndarray, size: int) -> np.ndarray:
     return np.concatenate([crops, crops[:, :, ::-1]])
 
 
-def normalise(images: np.ndarray, mean, std) -> mx.nd.NDArray:
+def normalised(images: np.ndarray, mean, std) -> np.ndarray:
     """Return uint8 images (N, H, W, C) as (N, C, H, W): scaled to 0..1, less `mean`, over `std`."""
     scaled = images.astype(np.float32) / 255
     channels_last = (scaled - np.float32(mean)) / np.float32(std)
-    return mx.nd.array(channels_last.transpose(0, 3, 1, 2))
+    return channels_last.transpose(0, 3, 1, 2)
+
+
+def normalise(images: np.ndarray, mean, std) -> mx.nd.NDArray:
+    """Return `normalised` images in an array of MXNet's."""
+    return mx.nd.array(normalised(images, mean, std))
 
 
 @dataclass(frozen=True)
