@@ -204,6 +204,7 @@ setup(
         "filelock",
         "pooch",
         "pillow",
+        "opencv-python>=4.11",
         "safetensors>=0.4,<1",
         "jsonschema>=4.17",
         "requests",

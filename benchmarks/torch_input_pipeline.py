@@ -1,4 +1,4 @@
-"""torchvision's side of benchmarks/input_pipeline.py, run by an interpreter that has torchvision."""
+"""torchvision's side of benchmarks/input_pipeline.py, for an interpreter that has torchvision."""
 
 import json
 import random

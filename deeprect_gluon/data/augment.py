@@ -1,7 +1,7 @@
 """The paper's augmentation of training images (section 3): scale, crop, mirror and colour.
 
-The shorter side becomes s pixels, s drawn evenly from a range; a crop is taken anywhere; half of the
-crops are mirrored; and all pixels of an image are shifted along the principal components of
+The shorter side becomes s pixels, s drawn evenly from a range; a crop is taken anywhere; half of
+the crops are mirrored; and all pixels of an image are shifted along the principal components of
 ImageNet's colours, as Krizhevsky, Sutskever & Hinton (2012) do it. All of it is drawn first, from
 what is known without the pixels, and then only the pixels that will be seen are computed.
 """
@@ -43,7 +43,7 @@ COLOUR_COMPONENTS = np.array(
 
 
 class View(NamedTuple):
-    """What is seen of an image: a square of the resized image, perhaps mirrored, its colour shifted.
+    """What is seen of an image: a square of it, resized, perhaps mirrored, its colour shifted.
 
     Attributes
     ----------
