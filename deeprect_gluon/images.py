@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,7 +55,10 @@ def read(source: Path | str | bytes, channels: int = 3) -> np.ndarray:
         with _strict_decoding(), Image.open(io.BytesIO(content)) as image:
             pixels = np.asarray(ImageOps.exif_transpose(image).convert(modes[channels]))
     # Pillow's decoders raise whatever the damage leads them to.
-    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
+    except (
+        *(OSError, SyntaxError, ValueError, EOFError, struct.error),
+        Image.DecompressionBombError,
+    ) as error:
         raise ValueError(f"not a whole image: {error}") from error
     return pixels.reshape(*pixels.shape[:2], channels)
 
@@ -108,11 +112,16 @@ def ten_crops(image: np.ndarray, size: int) -> np.ndarray:
     return np.concatenate([crops, crops[:, :, ::-1]])
 
 
-def normalise(images: np.ndarray, mean, std) -> mx.nd.NDArray:
+def normalised(images: np.ndarray, mean, std) -> np.ndarray:
     """Return uint8 images (N, H, W, C) as (N, C, H, W): scaled to 0..1, less `mean`, over `std`."""
     scaled = images.astype(np.float32) / 255
     channels_last = (scaled - np.float32(mean)) / np.float32(std)
-    return mx.nd.array(channels_last.transpose(0, 3, 1, 2))
+    return channels_last.transpose(0, 3, 1, 2)
+
+
+def normalise(images: np.ndarray, mean, std) -> mx.nd.NDArray:
+    """Return `normalised` images in an array of MXNet's."""
+    return mx.nd.array(normalised(images, mean, std))
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ _CARD = """\
 | | |
 |---|---|
 | top-1 error | {error:.2f} % of {images:,} test images |
-| loss | {loss:.4f} nats |
+{top5}| loss | {loss:.4f} nats |
 | parameters | {parameters:,} |
 | multiply-adds for an image | {multiply_adds:,} |
 | input | {channels} x {size} x {size} pixels |
@@ -34,7 +34,7 @@ scores = net(net.preprocess(images))  # images: uint8, (N, height, width, {chann
 ```
 Classes: {classes}.
 
-Preprocessing: a border of black up to {size} x {size} pixels, values divided by 255, mean {mean} \
+Preprocessing: {fit}, values divided by 255, mean {mean} \
 subtracted, divided by {std}.
 
 ## Net
@@ -70,6 +70,11 @@ def card(entry: dict, curves: str | None = None) -> str:
     config, recipe, metrics = entry["config"], entry["recipe"], entry["metrics"]
     more = {key: value for key, value in recipe.items() if key not in ("command", "version")}
     settings = {**more.pop("train"), **more}
+    size, resize = entry["preprocess"]["size"], entry["preprocess"].get("resize")
+    fit = f"a border of black up to {size} x {size} pixels"
+    if resize:
+        fit = f"shorter side resized to {resize} pixels, central crop of {size} x {size}"
+    top5 = metrics.get("top5_error")
     return _CARD.format(
         **{key: entry[key] for key in ("name", "dataset", "version", "date", "licence")},
         **{key: entry[key] for key in ("parameters", "multiply_adds")},
@@ -78,6 +83,8 @@ def card(entry: dict, curves: str | None = None) -> str:
         activation=config["activation"],
         channels=config["in_channels"],
         error=100 * metrics["top1_error"],
+        top5="" if top5 is None else f"| top-5 error | {100 * top5:.2f} % |\n",
+        fit=fit,
         images=metrics["images"],
         loss=metrics["loss"],
         classes=", ".join(entry["classes"]),

@@ -58,8 +58,8 @@ def load_checkpoint(path: Path | str) -> models.DeepRect:
     net = models.get_model(**config["model"])
     arrays = read_params(path)
     load_weights(net, {name: a.astype(np.float32) for name, a in arrays.items()}, mx.cpu())
-    if config["dataset"] == "imagenet":
+    if config["dataset"] == "imagenet" and net.config["classes"] == 1000:
         return models.imagenet.describe(net)
-    dataset = get_dataset(config["dataset"])
+    dataset = get_dataset(config["dataset"], config.get("data", {}).get("folder"))
     net.classes, net.preprocess = dataset.classes, dataset.preprocess(net.config["input_size"])
     return net

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Callable
+from pathlib import Path
+from typing import Callable, Sequence
 
 import mxnet as mx
 import numpy as np
 
 from deeprect_gluon.data import Batches, fashion_mnist
+from deeprect_gluon.data.imagenet import ImageRecords, decode
+from deeprect_gluon.data.records import Shards
 from deeprect_gluon.images import Preprocess
+from deeprect_gluon.models import imagenet
 from deeprect_gluon.train import evaluate
+from deeprect_gluon.train.imagenet import DATASET as IMAGENET
+from deeprect_gluon.train.imagenet import data_folder
 
 from .index import suggest
 
@@ -66,8 +72,75 @@ _DATASETS = {
 }
 
 
-def get_dataset(name: str) -> Dataset:
-    """Return a dataset by name; ValueError if nothing can be measured on it."""
+class _Images(Sequence):
+    """The images of a split of shards, decoded when they are asked for."""
+
+    def __init__(self, shards: Shards):
+        self._shards = shards
+
+    def __len__(self) -> int:
+        return len(self._shards)
+
+    def __getitem__(self, at):
+        if isinstance(at, slice):
+            return [self[i] for i in range(*at.indices(len(self)))]
+        return decode(self._shards.read(range(len(self))[at])[0])
+
+
+class ImageNet:
+    """ImageNet, or images in the same form, in shards that scripts/prepare_imagenet.py made.
+
+    It has what a `Dataset` has, but does not hold the images in memory: the published figures are
+    those of the central crops of the split "val".
+
+    Parameters
+    ----------
+    folder : path, optional
+        By default `$DEEPRECT_DATA/imagenet`.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        If it does not hold the shards.
+    """
+
+    mean, std = imagenet.MEAN, imagenet.STD
+
+    def __init__(self, folder: Path | str | None = None):
+        self.folder = data_folder(folder)
+        self.classes = Shards(self.folder, "val").classes
+
+    def preprocess(self, size: int) -> Preprocess:
+        return imagenet.preprocess(size)
+
+    def measure(self, net: mx.gluon.Block, size: int) -> dict:
+        """Return loss, errors and images of a net with inputs of `size`."""
+        return evaluate(net, ImageRecords(self.folder, "val", 128, train=False, input_size=size))
+
+    def training_images(self) -> Sequence[np.ndarray]:
+        return _Images(Shards(self.folder, "train"))
+
+
+def get_dataset(name: str, folder: Path | str | None = None) -> Dataset | ImageNet:
+    """Return a dataset by name.
+
+    Parameters
+    ----------
+    name : str
+    folder : path, optional
+        Where ImageNet's shards are; see `ImageNet`.
+
+    Raises
+    ------
+    ValueError
+        If nothing can be measured on it.
+    FileNotFoundError
+        If it is ImageNet, and not there.
+    """
+    if name == IMAGENET:
+        return ImageNet(folder)
     if name not in _DATASETS:
-        raise ValueError(f"no dataset {name!r} to measure on; {suggest(name, _DATASETS)}")
+        raise ValueError(
+            f"no dataset {name!r} to measure on; {suggest(name, [*_DATASETS, IMAGENET])}"
+        )
     return _DATASETS[name]

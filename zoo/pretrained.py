@@ -103,13 +103,7 @@ def load_entry(
     """Fill a net built from an entry's configuration with its weights, and let it know them."""
     new_head = net.config["classes"] != entry["config"]["classes"]
     load_weights(net, store.read(entry["weights"], weights.decode), ctx, new_head)
-    preprocess = entry["preprocess"]
-    net.preprocess = Preprocess(
-        net.config["input_size"],
-        tuple(preprocess["mean"]),
-        tuple(preprocess["std"]),
-        border=True,
-    )
+    net.preprocess = _preprocess(entry["preprocess"], net.config["input_size"])
     net.card = cards.card(entry)
     logger.info(
         "%s version %d: top-1 error %.2f%% on %s, SHA-256 %s%s",
@@ -119,6 +113,18 @@ def load_entry(
         entry["dataset"],
         entry["weights"]["sha256"],
         f", with a new classifier of {net.config['classes']} classes" if new_head else "",
+    )
+
+
+def _preprocess(described: dict, size: int) -> Preprocess:
+    """Return what an entry describes, for inputs of `size`."""
+    resize = described.get("resize")
+    return Preprocess(
+        size,
+        tuple(described["mean"]),
+        tuple(described["std"]),
+        resize=resize and round(size * resize / described["size"]),
+        border=resize is None,
     )
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import mxnet as mx
 
 from deeprect_gluon import models
+from deeprect_gluon.images import Preprocess
 from deeprect_gluon.params_file import read_params
 
 from . import index as index_file
@@ -72,7 +73,7 @@ def publish(
     run = run.parent if run.name == WEIGHTS else run
     recipe = _read_recipe(run, name, dataset)
     config, dataset = recipe.pop("model"), recipe.pop("dataset")
-    measured_on = get_dataset(dataset)
+    measured_on = get_dataset(dataset, recipe.get("data", {}).get("folder"))
     if config["classes"] != len(measured_on.classes):
         raise ValueError(
             f"{run} holds a net of {config['classes']} classes; {dataset} has "
@@ -87,11 +88,7 @@ def publish(
         "history": {},
         "config": config,
         "classes": list(measured_on.classes),
-        "preprocess": {
-            "size": config["input_size"],
-            "mean": list(measured_on.mean),
-            "std": list(measured_on.std),
-        },
+        "preprocess": _describe(measured_on.preprocess(config["input_size"])),
         **_measure(config, content, measured_on),
         "recipe": recipe,
         "licence": licence,
@@ -124,6 +121,16 @@ def _read_recipe(run: Path, name: str | None, dataset: str | None) -> dict:
         if wanted is not None and wanted != found[what]:
             raise ValueError(f"{run} holds a training of {what} {found[what]!r}, not {wanted!r}")
     return recipe
+
+
+def _describe(preprocess: Preprocess) -> dict:
+    described = {
+        "size": preprocess.size,
+        "mean": list(preprocess.mean),
+        "std": list(preprocess.std),
+    }
+    # Without it, small images get a border.
+    return described if preprocess.border else {**described, "resize": preprocess.resize}
 
 
 def _measure(config: dict, content: bytes, dataset: Dataset) -> dict:

@@ -1,21 +1,34 @@
 """The paper's augmentation of training images (section 3): scale, crop, mirror and colour.
 
-The shorter side becomes s pixels, s drawn evenly from a range; a crop is taken anywhere; half of the
-crops are mirrored; and all pixels of an image are shifted along the principal components of
+The shorter side becomes s pixels, s drawn evenly from a range; a crop is taken anywhere; half of
+the crops are mirrored; and all pixels of an image are shifted along the principal components of
 ImageNet's colours, as Krizhevsky, Sutskever & Hinton (2012) do it. All of it is drawn first, from
 what is known without the pixels, and then only the pixels that will be seen are computed.
 """
 
 from __future__ import annotations
 
-import math
+import ctypes
 from typing import NamedTuple, Sequence
 
-import cv2
 import numpy as np
-from PIL import Image
 
+from .. import library
 from ..images import resized_shape
+
+_library = ctypes.CDLL(str(library.PATH))
+_library.deeprect_crop.argtypes = [
+    np.ctypeslib.ndpointer(np.uint8, ndim=3, flags="C_CONTIGUOUS"),
+    ctypes.c_int64,
+    ctypes.c_int64,
+    ctypes.c_double * 4,
+    ctypes.c_int64,
+    ctypes.c_int,
+    np.ctypeslib.ndpointer(np.float32, shape=(3,), flags="C_CONTIGUOUS"),
+    np.ctypeslib.ndpointer(np.float32, shape=(3,), flags="C_CONTIGUOUS"),
+    np.ctypeslib.ndpointer(np.float32, ndim=3, flags="C_CONTIGUOUS"),
+]
+_library.deeprect_crop.restype = None
 
 # Principal components of the RGB values of ImageNet's training images on a scale of 0 to 1, one in
 # each column, and the standard deviations along them: what every AlexNet since has used.
@@ -30,7 +43,7 @@ COLOUR_COMPONENTS = np.array(
 
 
 class View(NamedTuple):
-    """What is seen of an image: a square of the resized image, perhaps mirrored, its colour shifted.
+    """What is seen of an image: a square of it, resized, perhaps mirrored, its colour shifted.
 
     Attributes
     ----------
@@ -79,59 +92,37 @@ def draw(
     return View(side, top, left, mirrored, shift)
 
 
-def crop_of_resized(image: np.ndarray, side: int, top: int, left: int, size: int) -> np.ndarray:
-    """Return a square of the image resized to a shorter side, without computing the rest of it.
-
-    Parameters
-    ----------
-    image : ndarray of uint8, shape (H, W, 3)
-    side : int
-        Shorter side of the resized image (bilinear, antialiased when it shrinks).
-    top, left, size : int
-        The square, in pixels of the resized image.
-
-    Returns
-    -------
-    ndarray of uint8, shape (size, size, 3)
-    """
-    spans, boxes = [], []
-    for offset, length, resized in zip((top, left), image.shape, resized_shape(image.shape, side)):
-        scale = length / resized
-        start, stop = offset * scale, (offset + size) * scale
-        reach = math.ceil(max(scale, 1)) + 1  # pixels that the filter sees beyond the square
-        first = max(0, math.floor(start) - reach)
-        spans.append(slice(first, math.ceil(stop) + reach))
-        boxes.append((start - first, min(stop, length) - first))
-    picture = Image.fromarray(image[spans[0], spans[1]])
-    (upper, lower), (left_edge, right_edge) = boxes
-    box = (left_edge, upper, right_edge, lower)
-    return np.asarray(picture.resize((size, size), Image.BILINEAR, box))
-
-
-def to_input(
-    image: np.ndarray,
-    mean: Sequence[float],
-    std: Sequence[float],
-    out: np.ndarray,
-    mirrored: bool = False,
-    shift: np.ndarray | float = 0.0,
+def render(
+    image: np.ndarray, view: View, mean: Sequence[float], std: Sequence[float], out: np.ndarray
 ) -> None:
-    """Write an image as a net takes it: scaled to 0..1, shifted, less `mean`, over `std`.
+    """Compute a view as a net takes it: scaled to 0..1, shifted, less `mean`, over `std`.
 
-    Without a shift the bits are those of `deeprect_gluon.images.normalise`.
+    The image is resampled as Pillow's bilinear filter does it, which averages where it shrinks, but
+    without rounding to 8 bits, and only where the crop is. Python's lock is not held meanwhile.
 
     Parameters
     ----------
     image : ndarray of uint8, shape (H, W, 3)
+    view : View
     mean, std : sequence of float
         Of each channel, on a scale of 0 to 1.
-    out : ndarray of float32, shape (3, H, W)
-    mirrored : bool
-    shift : ndarray, shape (3,)
+    out : ndarray of float32, shape (3, size, size)
     """
-    values = np.arange(256, dtype=np.float32)[:, None] / 255 + np.float32(shift)
-    table = np.ascontiguousarray(((values - np.float32(mean)) / np.float32(std)).T)
-    if mirrored:
-        image = cv2.flip(image, 1)
-    for channel, of_channel, result in zip(cv2.split(image), table, out):
-        cv2.LUT(channel, of_channel, result)
+    image = np.ascontiguousarray(image)
+    size = out.shape[1]
+    height, width = image.shape[:2]
+    rows, columns = (
+        length / resized
+        for length, resized in zip((height, width), resized_shape((height, width), view.side))
+    )
+    box = (
+        view.top * rows,
+        view.left * columns,
+        min((view.top + size) * rows, height),
+        min((view.left + size) * columns, width),
+    )
+    std = np.asarray(std)
+    scale, offset = np.float32(1 / (255 * std)), np.float32((view.shift - mean) / std)
+    _library.deeprect_crop(
+        image, height, width, (ctypes.c_double * 4)(*box), size, view.mirrored, scale, offset, out
+    )

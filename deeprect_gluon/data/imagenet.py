@@ -14,10 +14,10 @@ import cv2
 import mxnet as mx
 import numpy as np
 
-from ..images import center_crop, resize_shorter
+from ..images import center_crop, normalised, resize_shorter
 from ..library import physical_cores
 from ..models.imagenet import MEAN, STD
-from .augment import crop_of_resized, draw, to_input
+from .augment import draw, render
 from .records import Shards
 
 # Batches that are being made while one is used.
@@ -200,9 +200,9 @@ class ImageRecords:
             # One more than i: a generator seeded with a final 0 would be that of the order.
             rng = np.random.default_rng([self.seed, epoch, i + 1])
             view = draw(image.shape[:2], self.input_size, self.sides, self.colour, rng)
-            crop = crop_of_resized(image, view.side, view.top, view.left, self.input_size)
-            to_input(crop, self.mean, self.std, out, view.mirrored, view.shift)
+            render(image, view, self.mean, self.std, out)
         else:
             resized = resize_shorter(image, round(self.input_size * 256 / 224))
-            to_input(center_crop(resized, self.input_size), self.mean, self.std, out)
+            crop = center_crop(resized, self.input_size)
+            out[:] = normalised(crop[None], self.mean, self.std)[0]
         return label

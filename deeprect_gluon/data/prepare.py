@@ -1,7 +1,7 @@
 """From archives or folders of images to RecordIO shards: in parallel, restartable, verified.
 
-Everything written depends on the sources and the options only: not on the number of processes, nor on
-how often the work was interrupted. A split's metadata (see `records`) is replaced after every
+Everything written depends on the sources and the options only: not on the number of processes, nor
+on how often the work was interrupted. A split's metadata (see `records`) is replaced after every
 shard; its last replacement says that the split is complete.
 """
 
@@ -31,7 +31,6 @@ from ..images import read, resize_shorter
 from ..models.imagenet import class_names, wordnet_ids
 from .imagenet_sources import Source
 from .records import FORMAT, check_file, describe_file, pack, unframe, unpack
-
 
 # Images of ILSVRC 2012.
 COUNTS = {"train": 1_281_167, "val": 50_000}
@@ -163,13 +162,13 @@ def prepare(
     split: str,
     sources: Sequence[Source],
     classes: Sequence[dict],
-    packing: Packing = Packing(),
+    packing: Packing,
     processes: int = 1,
     allow_damaged: bool = False,
 ) -> dict:
     """Pack a split, or what is missing of it.
 
-    A shard that is there is kept if it was made from the same sources and every byte of it is right.
+    A shard that is there is kept if it was made from the same sources and every byte is right.
 
     Parameters
     ----------

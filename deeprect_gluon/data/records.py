@@ -1,9 +1,9 @@
 """Images in RecordIO shards: what a folder says of them, and reading any of them.
 
-A split, such as "train", is described by `train.json`: the classes in the order of their labels, and
-the shards. A shard is three files of one name: `.rec` holds the records (MXNet's RecordIO, an encoded
-image each), `.idx` the offset of each, `.lst` the label and the name of the image it was made from.
-MXNet's own tools read them too; what they leave unused, the header's second identifier, is here the
+A split, such as "train", is described by `train.json`: the classes in the order of their labels,
+and the shards. A shard is three files of one name: `.rec` holds the records (MXNet's RecordIO, an
+encoded image each), `.idx` the offset of each, `.lst` the label and the name of the image it was
+made from. MXNet's own tools read them too; what they leave unused, the header's second identifier, is here the
 CRC-32 of everything else in the record.
 """
 
@@ -227,7 +227,7 @@ class Shards:
             return unpack(unframe(frames)[0], identifier)
         except ValueError as error:
             raise ValueError(
-                f"{self.describe(i)} is damaged ({error}); prepare it again"
+                f"{self.describe(i)} is damaged ({error}); prepare the records again"
             ) from error
 
     def describe(self, i: int) -> str:

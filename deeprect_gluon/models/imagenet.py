@@ -43,6 +43,11 @@ def wordnet_ids() -> tuple[str, ...]:
     return tuple(_attributes().synset)
 
 
+def preprocess(size: int) -> Preprocess:
+    """Return the central crop of `size` pixels, from images resized in the paper's 256 to 224."""
+    return Preprocess(size, MEAN, STD, resize=round(size * 256 / 224))
+
+
 def describe(net: DeepRect) -> DeepRect:
     """Give a net ImageNet's class names and preprocessing, and return it.
 
@@ -58,6 +63,5 @@ def describe(net: DeepRect) -> DeepRect:
             "channels is no net of ImageNet's 1000 classes and 3 channels"
         )
     net.classes = class_names()
-    size = config["input_size"]
-    net.preprocess = Preprocess(size, MEAN, STD, resize=round(size * 256 / 224))
+    net.preprocess = preprocess(config["input_size"])
     return net
