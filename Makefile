@@ -2,10 +2,10 @@
 PYTHON_OF_PROJECT := .venv/bin/python
 CXX_SOURCES := $(wildcard src/*.h src/*.cc src/*.cu src/*.cuh tests/*/*.h tests/*/*.cc)
 
-.PHONY: help setup demo test deploy-check sanitize bench lint format clean
+.PHONY: help setup demo train-smoke test deploy-check sanitize bench lint format clean
 
 help: ## Show what can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: .venv/.ready ## Make .venv: dependencies, the project, Horovod
 
@@ -15,6 +15,9 @@ setup: .venv/.ready ## Make .venv: dependencies, the project, Horovod
 
 demo: setup ## Train on Fashion-MNIST, show the figure and the table, publish, reload, export (10 minutes)
 	$(PYTHON_OF_PROJECT) scripts/demo.py
+
+train-smoke: setup ## Train on a small set like ImageNet: two ranks, killed, continued, published (3 minutes)
+	$(PYTHON_OF_PROJECT) scripts/train_smoke.py
 
 test: setup ## Run the test suite
 	$(PYTHON_OF_PROJECT) -m pytest
