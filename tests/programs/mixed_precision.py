@@ -32,6 +32,9 @@ def train(steps=12, scale=None, checkpoints=None, lr=0.1, contrast=1, **config):
     mx.random.seed(1)
     net.initialize(mx.init.Normal(0.5))
     if scale:
+        # MXNet hands its first scaler out once; every training here is to begin with this one.
+        amp.amp._amp_loss_scale_initialized = False
+        amp.amp._loss_scaler = amp.loss_scaler.LossScaler()
         amp.amp._loss_scaler._next_loss_scale = amp.amp._loss_scaler._loss_scale = scale
     config = TrainConfig(
         epochs=9, batch_size=16, lr=lr, max_steps=steps, checkpoint_every=4, **config

@@ -1,0 +1,142 @@
+"""The time of a training step on several GPUs, from counts alone: a model, not a measurement.
+
+    python -m deeprect_gluon.train.cost deeprect_c --gpus 1 2 4 8
+
+For a batch of B images on N GPUs that do F multiply-adds a second and exchange W bytes a second in
+each direction, with a forward pass of m_conv + m_fc multiply-adds for an image, p_conv + p_fc
+parameters and a map of v values before the first fully-connected layer:
+
+- computing takes 3 m B / (N F): forward, and backward by data and by weights;
+- a ring sums the gradients of p float32 parameters in 2 (N - 1) / N * 4 p / W;
+- Horovod divides all layers over the images: 3 (m_conv + m_fc) B / (N F), and a ring over
+  p_conv + p_fc. The ring works while the backward pass goes on, so the step takes between the
+  larger of the two and their sum;
+- the paper (section 3, after Krizhevsky's "one weird trick") divides the convolutions only, and one
+  GPU does the fully-connected layers: 3 m_conv B / (N F) + 3 m_fc B / F, a ring over p_conv, and
+  B v (N - 1) / N values to that GPU and their gradients back.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+
+from ..models import Config, get_model, model_names, summary
+
+_FLOAT = 4  # bytes
+_PASSES = 3  # forward, backward by data, backward by weights
+
+
+@dataclass(frozen=True)
+class Machine:
+    """GPUs and their links.
+
+    Parameters
+    ----------
+    rate : float
+        Multiply-adds that a GPU really does in a second.
+    bandwidth : float
+        Bytes a second that a GPU sends and, at the same time, receives.
+    """
+
+    rate: float
+    bandwidth: float
+
+    def compute(self, multiply_adds: float) -> float:
+        return _PASSES * multiply_adds / self.rate
+
+    def ring(self, parameters: float, gpus: int) -> float:
+        return 2 * (gpus - 1) / gpus * _FLOAT * parameters / self.bandwidth
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Multiply-adds, parameters and the values between them of the two parts of a network."""
+
+    conv_multiply_adds: int
+    fc_multiply_adds: int
+    conv_parameters: int
+    fc_parameters: int
+    features: int
+
+    @classmethod
+    def of(cls, name: str) -> Counts:
+        layers = summary(get_model(name)).layers
+        fc = [layer for layer in layers if layer.name.startswith("fc")]
+        conv = [layer for layer in layers if layer.name.startswith("conv")]
+        config = Config(name)
+        filters = config.layers[-1].filters
+        return cls(
+            sum(layer.multiply_adds for layer in conv),
+            sum(layer.multiply_adds for layer in fc),
+            sum(layer.parameters for layer in conv),
+            sum(layer.parameters for layer in fc),
+            filters * sum(n * n for n in config.pyramid),
+        )
+
+    @property
+    def multiply_adds(self) -> int:
+        return self.conv_multiply_adds + self.fc_multiply_adds
+
+    @property
+    def parameters(self) -> int:
+        return self.conv_parameters + self.fc_parameters
+
+
+def horovod_step(counts: Counts, machine: Machine, batch: int, gpus: int) -> tuple[float, float]:
+    """Return the seconds of a step with all, and with nothing of the ring hidden."""
+    compute = machine.compute(counts.multiply_adds * batch / gpus)
+    ring = machine.ring(counts.parameters, gpus)
+    return max(compute, ring), compute + ring
+
+
+def paper_step(counts: Counts, machine: Machine, batch: int, gpus: int) -> float:
+    """Return the seconds of a step as the paper divides it, with nothing hidden."""
+    compute = machine.compute(batch * (counts.conv_multiply_adds / gpus + counts.fc_multiply_adds))
+    exchange = 2 * _FLOAT * counts.features * batch * (gpus - 1) / gpus / machine.bandwidth
+    return compute + machine.ring(counts.conv_parameters, gpus) + exchange
+
+
+def table(name: str, machine: Machine, batch: int, gpus: list[int]) -> str:
+    """Return a Markdown table of step times and speed-ups over one GPU."""
+    counts = Counts.of(name)
+    alone = machine.compute(counts.multiply_adds * batch)
+    lines = [
+        f"{name}, {batch} images: convolutions {counts.conv_multiply_adds:.3g} multiply-adds, "
+        f"{_FLOAT * counts.conv_parameters / 1e6:.0f} MB; fully-connected "
+        f"{counts.fc_multiply_adds:.3g}, {_FLOAT * counts.fc_parameters / 1e6:.0f} MB; between "
+        f"them {_FLOAT * counts.features * batch / 1e6:.0f} MB.",
+        "",
+        "| GPUs | each sends for gradients, MB | Horovod, s | speed-up | paper's, s | speed-up |",
+        "|---|---|---|---|---|---|",
+    ]
+    for n in gpus:
+        hidden, open_ = horovod_step(counts, machine, batch, n)
+        paper = paper_step(counts, machine, batch, n)
+        sent = machine.ring(counts.parameters, n) * machine.bandwidth / 1e6
+        seconds = f"{hidden:.2f}" if hidden == open_ else f"{hidden:.2f} to {open_:.2f}"
+        gain = f"{alone / open_:.1f}"
+        gain = gain if hidden == open_ else f"{gain} to {alone / hidden:.1f}"
+        lines.append(
+            f"| {n} | {sent:.0f} | {seconds} | {gain} | {paper:.2f} | {alone / paper:.1f} |"
+        )
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("model", choices=model_names())
+    add("--gpus", type=int, nargs="+", default=[1, 2, 4, 8])
+    add("--batch", type=int, default=128)
+    # Model A took 2.6 s on four K20: 3 * 1.9e10 * 128 / 4 / 2.6. A K40's peak is 1.22 times that.
+    add("--rate", type=float, default=0.86e12, help="multiply-adds/s (default: a K40, %(default)g)")
+    add("--bandwidth", type=float, default=6e9, help="bytes/s (default: PCIe, %(default)g)")
+    args = parser.parse_args()
+    print(table(args.model, Machine(args.rate, args.bandwidth), args.batch, args.gpus))
+
+
+if __name__ == "__main__":
+    main()
