@@ -92,6 +92,19 @@ def draw(
     return View(side, top, left, mirrored, shift)
 
 
+def box(shape: Sequence[int], view: View, size: int) -> tuple[float, float, float, float]:
+    """Return what is seen of an image (H, W, ...): top, left, bottom, right in its pixels."""
+    rows, columns = (
+        length / resized for length, resized in zip(shape, resized_shape(shape, view.side))
+    )
+    return (
+        view.top * rows,
+        view.left * columns,
+        min((view.top + size) * rows, shape[0]),
+        min((view.left + size) * columns, shape[1]),
+    )
+
+
 def render(
     image: np.ndarray, view: View, mean: Sequence[float], std: Sequence[float], out: np.ndarray
 ) -> None:
@@ -110,19 +123,9 @@ def render(
     """
     image = np.ascontiguousarray(image)
     size = out.shape[1]
-    height, width = image.shape[:2]
-    rows, columns = (
-        length / resized
-        for length, resized in zip((height, width), resized_shape((height, width), view.side))
-    )
-    box = (
-        view.top * rows,
-        view.left * columns,
-        min((view.top + size) * rows, height),
-        min((view.left + size) * columns, width),
-    )
+    corners = (ctypes.c_double * 4)(*box(image.shape, view, size))
     std = np.asarray(std)
     scale, offset = np.float32(1 / (255 * std)), np.float32((view.shift - mean) / std)
     _library.deeprect_crop(
-        image, height, width, (ctypes.c_double * 4)(*box), size, view.mirrored, scale, offset, out
+        image, *image.shape[:2], corners, size, view.mirrored, scale, offset, out
     )

@@ -182,6 +182,11 @@ class ImageRecords:
             if len(part):
                 yield part
 
+    def _rng(self, epoch: int, i: int) -> np.random.Generator:
+        """Return what the view of image number `i` is drawn with."""
+        # One more than i: a generator seeded with a final 0 would be that of the order.
+        return np.random.default_rng([self.seed, epoch, i + 1])
+
     def _begin(
         self, pool: ThreadPoolExecutor, epoch: int, part: np.ndarray
     ) -> tuple[np.ndarray, list[Future]]:
@@ -197,9 +202,9 @@ class ImageRecords:
         except ValueError as error:
             raise ValueError(f"{self.shards.describe(i)} is {error}") from error
         if self.train:
-            # One more than i: a generator seeded with a final 0 would be that of the order.
-            rng = np.random.default_rng([self.seed, epoch, i + 1])
-            view = draw(image.shape[:2], self.input_size, self.sides, self.colour, rng)
+            view = draw(
+                image.shape[:2], self.input_size, self.sides, self.colour, self._rng(epoch, i)
+            )
             render(image, view, self.mean, self.std, out)
         else:
             resized = resize_shorter(image, round(self.input_size * 256 / 224))

@@ -32,6 +32,7 @@ from ..models.imagenet import class_names, wordnet_ids
 from .imagenet_sources import Source
 from .records import FORMAT, check_file, describe_file, pack, unframe, unpack
 
+_NOT_WHOLE = "{} was not written whole ({}); see whether the disk is full"
 # Images of ILSVRC 2012.
 COUNTS = {"train": 1_281_167, "val": 50_000}
 
@@ -339,7 +340,10 @@ def _make(output: Path, shard: _Shard, known: dict | None) -> dict:
             except ValueError as error:
                 damaged.append({"name": source.name, "reason": str(error)})
                 continue
-            file.write(pack(content, label, identifier))
+            try:
+                file.write(pack(content, label, identifier))
+            except mx.MXNetError as error:
+                raise OSError(_NOT_WHOLE.format(records, str(error).splitlines()[-1])) from error
             packed.append((identifier, label, source.name))
         file.close()
         starts.extend(_read_back(temporary, [identifier for identifier, *_ in packed]))
@@ -365,7 +369,7 @@ def _read_back(path: Path, identifiers: Sequence[int]) -> list[int]:
     Raises
     ------
     OSError
-        If they were not. MXNet's writer does not tell of a disk that is full.
+        If they were not. MXNet's writer does not tell of a disk that is full when it closes.
     """
     if not identifiers:
         return []
@@ -377,9 +381,7 @@ def _read_back(path: Path, identifiers: Sequence[int]) -> list[int]:
                 record, position = unframe(frames, position)
                 unpack(record, identifier)
         except ValueError as error:
-            raise OSError(
-                f"{path} was not written whole ({error}); see whether the disk is full"
-            ) from error
+            raise OSError(_NOT_WHOLE.format(path, error)) from error
     return starts
 
 

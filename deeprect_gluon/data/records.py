@@ -3,8 +3,8 @@
 A split, such as "train", is described by `train.json`: the classes in the order of their labels,
 and the shards. A shard is three files of one name: `.rec` holds the records (MXNet's RecordIO, an
 encoded image each), `.idx` the offset of each, `.lst` the label and the name of the image it was
-made from. MXNet's own tools read them too; what they leave unused, the header's second identifier, is here the
-CRC-32 of everything else in the record.
+made from. MXNet's own tools read them too; what they leave unused, the header's second identifier,
+is here the CRC-32 of everything else in the record.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """A small dataset in ImageNet's layout, where ImageNet is not: for tests, benchmarks and trials.
 
-Its images are JPEGs of many sizes and shapes, with about as many bytes as ImageNet's. Each shows a garment of Fashion-MNIST, enlarged and coloured, before a texture whose spectrum falls like
-that of photographs. A class is a garment; beyond ten classes, a garment and a texture.
+Its images are JPEGs of many sizes and shapes, with about as many bytes as ImageNet's. Each shows a
+garment of Fashion-MNIST, enlarged and coloured, before a texture whose spectrum falls like that of
+photographs. A class is a garment; beyond ten classes, a garment and a texture.
 """
 
 from __future__ import annotations
@@ -108,7 +109,7 @@ def _add(archive: tarfile.TarFile, name: str, content: bytes) -> None:
 
 
 def _textures(rng: np.random.Generator) -> np.ndarray:
-    """Return coloured noise whose amplitude falls with frequency: uint8, (textures, side, side, 3)."""
+    """Return coloured noise, stronger at low frequencies: uint8, (textures, side, side, 3)."""
     frequency = np.hypot(np.fft.fftfreq(_SIDE)[:, None], np.fft.rfftfreq(_SIDE))
     frequency[0, 0] = 1
     noise = rng.standard_normal((_TEXTURES, 3, _SIDE, _SIDE))
