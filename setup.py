@@ -209,6 +209,7 @@ setup(
         "jsonschema>=4.17",
         "requests",
         "fsspec",
+        "PyYAML",
     ],
     ext_modules=[
         Extension(

@@ -25,12 +25,17 @@ def physical_cores() -> int:
     return len(siblings)
 
 
+def default_threads() -> int:
+    """Return this process's share of the cores, which horovodrun's ranks on a host divide."""
+    return max(1, physical_cores() // int(os.environ.get("HOROVOD_LOCAL_SIZE", 1)))
+
+
 def load() -> None:
     """Prepare MXNet's environment and register the operators with MXNet.
 
     MXNet takes half of the logical processors for its OpenMP threads, which on a machine without
     hyper-threading is half of the cores: unless the user has set `OMP_NUM_THREADS`, it is set to
-    the number of cores. MXNet reads it while it is imported; where that has happened already, the
+    `default_threads()`. MXNet reads it while it is imported; where that has happened already, the
     threads of its engine are set right by our operators (see `set_threads`).
 
     MXNet sums the gradients of a tensor with eight or more consumers by asking each consumer's
@@ -51,7 +56,7 @@ def load() -> None:
     global _library
     threads_are_ours = "OMP_NUM_THREADS" not in os.environ
     mxnet_was_first = "mxnet" in sys.modules
-    os.environ.setdefault("OMP_NUM_THREADS", str(physical_cores()))
+    os.environ.setdefault("OMP_NUM_THREADS", str(default_threads()))
     os.environ["MXNET_EXEC_INPLACE_GRAD_SUM_CAP"] = "100000000"
     import mxnet as mx
 
@@ -78,7 +83,7 @@ def load() -> None:
     mx.library.load(str(PATH), verbose=False)
     if mxnet_was_first:
         if threads_are_ours:
-            set_threads(physical_cores())
+            set_threads(default_threads())
         _check_gradient_sums(mx)
 
 

@@ -15,7 +15,7 @@ import mxnet as mx
 import numpy as np
 
 from ..images import center_crop, normalised, resize_shorter
-from ..library import physical_cores
+from ..library import default_threads
 from ..models.imagenet import MEAN, STD
 from .augment import draw, render
 from .records import Shards
@@ -69,7 +69,8 @@ class ImageRecords:
     rank, size : int
         This worker's place among the workers.
     threads : int, optional
-        That decode and augment, while the batches before are used; by default one for each core.
+        That decode and augment, while the batches before are used; by default this worker's share
+        of the cores.
         At most three batches are in memory.
 
     Attributes
@@ -102,15 +103,12 @@ class ImageRecords:
     ):
         self.shards = Shards(folder, split)
         images = len(self.shards)
-        threads = physical_cores() if threads is None else threads
+        threads = default_threads() if threads is None else threads
         if batch_size < 1 or (train and batch_size > images):
             most = f"to {images}" if train else "or more"
             raise ValueError(f"batch_size={batch_size} with {images} images; give 1 {most}")
-        if train and batch_size % size:
-            raise ValueError(
-                f"batch_size={batch_size} is not a multiple of the {size} workers; "
-                "equal parts keep the average of their gradients that of the batch"
-            )
+        if train and batch_size < size:
+            raise ValueError(f"batch_size={batch_size} leaves some of {size} workers without any")
         if train and not input_size <= sides[0] <= sides[1]:
             raise ValueError(
                 f"sides={sides} must be a range of lengths with room for a crop of "

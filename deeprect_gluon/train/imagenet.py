@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from .. import models
+from ..data.dali import DALIRecords
 from ..data.imagenet import ImageRecords
 from . import session
 from .distributed import Workers
@@ -32,7 +33,6 @@ def data_folder(given: Path | str | None = None) -> Path:
     return Path(given or Path(os.environ["DEEPRECT_DATA"]) / "imagenet")
 
 
-@dataclass
 class Training:
     """What a recipe comes to with its data: ready to be trained, or only looked at.
 
@@ -54,18 +54,21 @@ class Training:
         If the recipe or the data are not right.
     """
 
-    recipe: Recipe
-    workers: Workers
-
-    def __post_init__(self):
-        recipe, data = self.recipe, dict(self.recipe.data)
+    def __init__(self, recipe: Recipe, workers: Workers):
+        self.recipe, self.workers = recipe, workers
+        data = dict(recipe.data)
         self.folder = data_folder(data.pop("folder", None))
         size = models.Config(**recipe.model).input_size
-        part = {"rank": self.workers.rank, "size": self.workers.size, "input_size": size}
+        part = {"rank": workers.rank, "size": workers.size, "input_size": size}
         part["threads"] = data.pop("threads", None)
         config = recipe.train
         sides = tuple(data.pop("sides", (256, 512)))
-        self.train = ImageRecords(
+        records = ImageRecords
+        if data.pop("dali", False):
+            context = workers.context
+            gpu = context.device_id if context.device_type == "gpu" else None
+            records = partial(DALIRecords, device=gpu)
+        self.train = records(
             self.folder,
             "train",
             config.batch_size,

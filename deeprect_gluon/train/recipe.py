@@ -24,7 +24,8 @@ class Recipe:
     init : dict
         `rule` and `fan` of `session.initialize`.
     data : dict
-        `folder`, and `sides`, `colour` and `threads` of `data.ImageRecords`.
+        `folder`, `sides`, `colour` and `threads` of `data.imagenet.ImageRecords`, and `dali`:
+        whether NVIDIA DALI makes the training images, on the worker's GPU if it has one.
     train : TrainConfig
     """
 
@@ -41,7 +42,7 @@ class Recipe:
 _KNOWN = {
     "model": [field.name for field in fields(Config) if field.name != "classes"],
     "init": ["rule", "fan"],
-    "data": ["folder", "sides", "colour", "threads"],
+    "data": ["folder", "sides", "colour", "threads", "dali"],
     "train": [field.name for field in fields(TrainConfig)],
 }
 _DEFAULTS = {"init": {"rule": "msra", "fan": "in"}}

@@ -201,7 +201,7 @@ def _set(folder, key, value):
     [
         ({"batch_size": 0}, "batch_size=0 with 23 images; give 1 to 23"),
         ({"batch_size": 24}, "batch_size=24 with 23 images"),
-        ({"batch_size": 6, "size": 4}, "not a multiple of the 4 workers"),
+        ({"batch_size": 3, "size": 4}, "leaves some of 4 workers without any"),
         ({"sides": (31, 64)}, "room for a crop of input_size=32"),
         ({"sides": (64, 37)}, r"sides=\(64, 37\)"),
         ({"threads": 0}, "threads=0"),
