@@ -34,6 +34,7 @@ bench: setup ## Time operators, layers and networks against MXNet's and PyTorch'
 	$(PYTHON_OF_PROJECT) benchmarks/nets.py
 	$(PYTHON_OF_PROJECT) benchmarks/model_forward.py
 	$(PYTHON_OF_PROJECT) benchmarks/initialise.py
+	$(PYTHON_OF_PROJECT) benchmarks/horovod_scaling.py
 	$(PYTHON_OF_PROJECT) benchmarks/input_pipeline.py
 
 lint: setup ## Check style: ruff and clang-format

@@ -33,7 +33,8 @@ class Measure(NamedTuple):
 
 def _count(output: mx.nd.NDArray, labels: mx.nd.NDArray, loss: mx.nd.NDArray) -> mx.nd.NDArray:
     """Return (sum of losses, wrong by the first guess, by the first five, images), not waiting."""
-    labels = labels.astype("float32")
+    # In mixed precision the scores may be float16.
+    output, labels = output.astype("float32"), labels.astype("float32")
     wrong = (output.argmax(axis=1) != labels).sum()
     higher = (output > output.pick(labels, keepdims=True)).sum(axis=1)
     missed = (higher >= 5).sum()

@@ -83,6 +83,8 @@ def train(
     """
     folder = Path(folder)
     checkpoints = None
+    if resume and not config.checkpoint_every:
+        raise ValueError("to resume there must be checkpoints; give checkpoint_every, in steps")
     if config.checkpoint_every:
         checkpoints = Checkpoints(folder / CHECKPOINTS, config.keep_checkpoints)
         if not resume and workers.share(bool(checkpoints.found())):

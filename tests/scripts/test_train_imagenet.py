@@ -114,6 +114,8 @@ def test_a_dry_run_says_what_would_be_and_leaves_nothing(shards, train, tmp_path
         (["--amp", "float16", "--data", "SHARDS", *NARROW.split(), *SHORT.split()],
          "amp=float16 cannot train on cpu"),
         (["--data", "SHARDS", "--batch-size", "0"], "batch_size=0 must be greater"),
+        (["--data", "SHARDS", *NARROW.split(), "--batch-size", "8", "--resume", "auto",
+          "--checkpoint-every", "0"], "to resume there must be checkpoints"),
     ],
 )  # fmt: skip
 def test_mistakes_are_one_sentence(shards, train, tmp_path, arguments, words):
