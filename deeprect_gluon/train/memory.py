@@ -41,7 +41,7 @@ def estimate(net: mx.gluon.HybridBlock, images: int) -> Memory:
     -------
     Memory
         For the activations, the outputs of all layers and as much again for their gradients: on
-        the CPU what was measured exceeds that by 3 to 7 % (tests/train/test_memory.py). The
+        the CPU what was measured exceeds that by 3 to 8 % (tests/train/test_memory.py). The
         buffers of MXNet and of the data come on top.
     """
     size = net.config["input_size"]
