@@ -1,6 +1,6 @@
 .DEFAULT_GOAL := help
 PYTHON_OF_PROJECT := .venv/bin/python
-CXX_SOURCES := $(wildcard src/*.h src/*.cc src/*.cu src/*.cuh tests/*/*.h tests/*/*.cc)
+CXX_SOURCES := $(wildcard src/*.h src/*.cc src/*.cu src/*.cuh tests/*/*.h tests/*/*.cc examples/*/*.h examples/*/*.cc)
 
 .PHONY: help setup demo test sanitize bench lint format clean
 
