@@ -121,18 +121,48 @@ class Preprocess:
         Of each channel, on a scale of 0 to 1.
     resize : int, optional
         The shorter side before the central crop; by default `size`.
+    border : bool
+        Give an image that fits into the input a border of black instead of resizing it.
     """
 
     size: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
     resize: int | None = None
+    border: bool = False
 
     def __call__(self, images: np.ndarray) -> mx.nd.NDArray:
-        """Turn an image (H, W, C) or a batch (N, H, W, C) of uint8 into (N, C, size, size)."""
-        batch = images[None] if images.ndim == 3 else images
-        crops = [
-            center_crop(resize_shorter(image, self.resize or self.size), self.size)
-            for image in batch
-        ]
-        return normalise(np.stack(crops), self.mean, self.std)
+        """Prepare one image or a batch.
+
+        Parameters
+        ----------
+        images : ndarray of uint8, shape (H, W, C) or (N, H, W, C)
+
+        Returns
+        -------
+        NDArray of float32, shape (N, C, size, size)
+            N is 1 for one image.
+
+        Raises
+        ------
+        TypeError
+            If the images are not uint8.
+        ValueError
+            If the shape does not fit; the message names it.
+        """
+        images, channels = np.asarray(images), len(self.mean)
+        if images.dtype != np.uint8:
+            raise TypeError(f"images are {images.dtype}; give uint8, 0 to 255")
+        if images.ndim not in (3, 4) or images.shape[-1] != channels:
+            raise ValueError(
+                f"images have shape {images.shape}; give (H, W, {channels}) or a batch of such"
+            )
+        batch = images.reshape(-1, *images.shape[-3:])
+        return normalise(self._fit(batch), self.mean, self.std)
+
+    def _fit(self, batch: np.ndarray) -> np.ndarray:
+        """Return images (N, H, W, C) in the size of the input."""
+        if self.border and max(batch.shape[1:3]) <= self.size:
+            return pad(batch, self.size)
+        side = self.resize or self.size
+        return np.stack([center_crop(resize_shorter(image, side), self.size) for image in batch])

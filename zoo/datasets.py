@@ -9,10 +9,10 @@ import mxnet as mx
 import numpy as np
 
 from deeprect_gluon.data import Batches, fashion_mnist
+from deeprect_gluon.images import Preprocess
 from deeprect_gluon.train import evaluate
 
 from .index import suggest
-from .preprocess import Preprocess
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Dataset:
     test_set: Callable[[], tuple]
 
     def preprocess(self, size: int) -> Preprocess:
-        return Preprocess(size, tuple(self.mean), tuple(self.std))
+        return Preprocess(size, tuple(self.mean), tuple(self.std), border=True)
 
     def measure(self, net: mx.gluon.Block, size: int) -> dict:
         """Return top1_error (a fraction), loss (nats) and images of a net with inputs of `size`."""

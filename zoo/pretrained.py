@@ -12,12 +12,12 @@ import mxnet as mx
 import numpy as np
 
 from deeprect_gluon import models
+from deeprect_gluon.images import Preprocess
 from deeprect_gluon.initializer import MSRA, rectifier_slopes
 from deeprect_gluon.parameters import set_first_value
 
 from . import cards, weights
 from . import index as index_file
-from .preprocess import Preprocess
 from .store import Store, open_store
 
 logger = logging.getLogger("zoo")
@@ -105,7 +105,10 @@ def load_entry(
     load_weights(net, store.read(entry["weights"], weights.decode), ctx, new_head)
     preprocess = entry["preprocess"]
     net.preprocess = Preprocess(
-        net.config["input_size"], tuple(preprocess["mean"]), tuple(preprocess["std"])
+        net.config["input_size"],
+        tuple(preprocess["mean"]),
+        tuple(preprocess["std"]),
+        border=True,
     )
     net.card = cards.card(entry)
     logger.info(

@@ -1,0 +1,73 @@
+"""Export as MXNet's symbol and parameters, to be run without the code that built the net."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import mxnet as mx
+
+from ..files import write_atomically
+from .graph import for_inference, trace, with_half_weights
+from .sidecar import write_sidecar
+
+
+def require_folder(path: Path) -> None:
+    """Raise FileNotFoundError unless the folder to export into exists."""
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"there is no folder {path.parent} to export into; make it first")
+
+
+def export(
+    net: mx.gluon.HybridBlock,
+    path: Path | str,
+    portable: bool = False,
+    inference: bool = False,
+    half: bool = False,
+) -> tuple[Path, Path]:
+    """Write `PATH-symbol.json` and `PATH-0000.params`, as `HybridBlock.export` names them.
+
+    Beside them comes `PATH.json`, which tells what they are and what the net knows of its images
+    and classes (`read_sidecar`). Give every export a path of its own.
+
+    Parameters
+    ----------
+    net : HybridBlock
+        Initialised, with its parameters' shapes known. It takes one input, named `data`.
+    path : Path or str
+        The files' common beginning; its folder must exist.
+    portable : bool
+        Use MXNet's own operators only, so that a plain MXNet loads the net with
+        `SymbolBlock.imports`; otherwise `import deeprect_gluon` must come first. The built-in PReLU
+        is right forward; do not train through it (README).
+    inference : bool
+        Leave out what only training needs, and make constants of the slopes that layers share
+        (portable form); scores stay within 1e-6 of the largest. Such an export cannot be trained.
+    half : bool
+        Keep the weights in float16; the graph casts them to float32 whenever it runs.
+
+    Returns
+    -------
+    symbol, params : Path
+
+    Raises
+    ------
+    FileNotFoundError
+        If the folder does not exist.
+    ValueError
+        If a weight is too large for float16.
+    """
+    path = Path(path)
+    require_folder(path)
+    graph = trace(net, portable)
+    if inference:
+        graph = for_inference(graph)
+    if half:
+        graph = with_half_weights(graph)
+    symbol = graph.symbol()
+    arrays = {f"arg:{name}": array for name, array in graph.arrays.items()}
+    files = Path(f"{path}-symbol.json"), Path(f"{path}-0000.params")
+    write_atomically(files[0], lambda temporary: symbol.save(str(temporary)))
+    write_atomically(files[1], lambda temporary: mx.nd.save(str(temporary), arrays))
+    form = "portable" if portable else "operator"
+    write_sidecar(net, path, files, form, "float16" if half else "float32")
+    return files
