@@ -2,7 +2,7 @@
 PYTHON_OF_PROJECT := .venv/bin/python
 CXX_SOURCES := $(wildcard src/*.h src/*.cc src/*.cu src/*.cuh tests/*/*.h tests/*/*.cc examples/*/*.h examples/*/*.cc)
 
-.PHONY: help setup demo test sanitize bench lint format clean
+.PHONY: help setup demo test deploy-check sanitize bench lint format clean
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -18,6 +18,9 @@ demo: setup ## Train on Fashion-MNIST, show the figure and the table, publish, r
 
 test: setup ## Run the test suite
 	$(PYTHON_OF_PROJECT) -m pytest
+
+deploy-check: setup ## Export every net of the zoo in all forms; compare and time every runtime
+	$(PYTHON_OF_PROJECT) -W ignore scripts/deploy_check.py
 
 sanitize: setup ## Test the operator in a build with AddressSanitizer and UBSan
 	PYTHON=$(CURDIR)/$(PYTHON_OF_PROJECT) scripts/sanitize.sh

@@ -13,7 +13,7 @@ import numpy as np
 import zoo
 from deeprect_gluon import evaluate, models, prediction
 from deeprect_gluon.files import write_atomically
-from zoo.datasets import get_dataset
+from zoo.checkpoints import load_checkpoint
 
 
 def parse() -> argparse.Namespace:
@@ -37,27 +37,18 @@ def load_net(args: argparse.Namespace) -> models.DeepRect:
     if args.model:
         name, _, dataset = args.model.partition(":")
         return zoo.get_model(name, pretrained=dataset or True, repo=args.repo)
-    config = json.loads(args.weights.with_name("config.json").read_text())
-    net = models.get_model(**config["model"])
-    net.load_parameters(str(args.weights))
-    if config["dataset"] == "imagenet":
-        return models.imagenet.describe(net)
-    dataset = get_dataset(config["dataset"])
-    net.classes, net.preprocess = dataset.classes, dataset.preprocess(net.config["input_size"])
-    return net
+    return load_checkpoint(args.weights)
 
 
 def probabilities(net: models.DeepRect, image: np.ndarray, args: argparse.Namespace) -> np.ndarray:
-    size = net.config["input_size"]
     if args.view == "dense":
         return evaluate.dense_view(net, image, args.scales)
-    side = args.side or getattr(net.preprocess, "resize", None) or size
+    side = args.side or net.preprocess.resize or net.config["input_size"]
     if args.view == "ten":
         return evaluate.ten_view(net, image, side)
-    if max(image.shape[:2]) <= size and not args.side:
-        # The net's own way to bring a small image to its size, such as a border.
-        return net(net.preprocess(image)).softmax().asnumpy()[0]
-    return evaluate.center_view(net, image, side)
+    if args.side:
+        return evaluate.center_view(net, image, side)
+    return net(net.preprocess(image)).softmax().asnumpy()[0]
 
 
 def main() -> int:

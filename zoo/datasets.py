@@ -27,12 +27,15 @@ class Dataset:
         Of each channel, on a scale of 0 to 1.
     test_set : callable
         Returns the images (uint8, (N, H, W, C)) and labels (int32, (N,)) of the published figures.
+    training_images : callable
+        Returns images (uint8, (N, H, W, C)) by which a trained net can be calibrated.
     """
 
     classes: tuple
     mean: tuple
     std: tuple
     test_set: Callable[[], tuple]
+    training_images: Callable[[], np.ndarray]
 
     def preprocess(self, size: int) -> Preprocess:
         return Preprocess(size, tuple(self.mean), tuple(self.std), border=True)
@@ -48,12 +51,17 @@ def _fashion_mnist_test_set() -> tuple[np.ndarray, np.ndarray]:
     return images[..., None], labels
 
 
+def _fashion_mnist_training_images() -> np.ndarray:
+    return fashion_mnist.load("train")[0][..., None]
+
+
 _DATASETS = {
     "fashion_mnist": Dataset(
         classes=fashion_mnist.CLASSES,
         mean=fashion_mnist.PREPROCESS["mean"],
         std=fashion_mnist.PREPROCESS["std"],
         test_set=_fashion_mnist_test_set,
+        training_images=_fashion_mnist_training_images,
     )
 }
 

@@ -5,22 +5,20 @@ from __future__ import annotations
 import contextlib
 import datetime
 import hashlib
-import json
 from pathlib import Path
 
 import mxnet as mx
-import numpy as np
 
 from deeprect_gluon import models
+from deeprect_gluon.params_file import read_params
 
 from . import index as index_file
 from . import signing, weights
+from .checkpoints import CONFIG, HISTORY, WEIGHTS, read_config
 from .datasets import Dataset, get_dataset
 from .places import Bucket, Folder, UnavailableError, Web, open_place
 from .pretrained import load_weights
 from .store import FILES, INDEX
-
-CONFIG, WEIGHTS, HISTORY = "config.json", "weights.params", "history.csv"
 
 
 def publish(
@@ -80,7 +78,7 @@ def publish(
             f"{run} holds a net of {config['classes']} classes; {dataset} has "
             f"{len(measured_on.classes)}"
         )
-    content = weights.encode(_read_parameters(run / WEIGHTS), form)
+    content = weights.encode(read_params(run / WEIGHTS), form)
     entry = {
         "name": config["name"],
         "dataset": dataset,
@@ -120,27 +118,12 @@ def _read_recipe(run: Path, name: str | None, dataset: str | None) -> dict:
     for file in (CONFIG, WEIGHTS, HISTORY):
         if not (run / file).is_file():
             raise FileNotFoundError(f"{run} has no {file}; give the folder of a finished training")
-    try:
-        recipe = json.loads((run / CONFIG).read_text())
-        found = {"name": recipe["model"]["name"], "dataset": recipe["dataset"]}
-        models.Config(**recipe["model"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(
-            f"{run / CONFIG} is not the config.json of a training ({error!r})"
-        ) from error
+    recipe = read_config(run)
+    found = {"name": recipe["model"]["name"], "dataset": recipe["dataset"]}
     for what, wanted in (("name", name), ("dataset", dataset)):
         if wanted is not None and wanted != found[what]:
             raise ValueError(f"{run} holds a training of {what} {found[what]!r}, not {wanted!r}")
     return recipe
-
-
-def _read_parameters(path: Path) -> dict[str, np.ndarray]:
-    try:
-        return {name: array.asnumpy() for name, array in mx.nd.load(str(path)).items()}
-    except (mx.MXNetError, AttributeError) as error:
-        raise ValueError(
-            f"{path} is not a parameter file of Gluon's save_parameters, or is truncated"
-        ) from error
 
 
 def _measure(config: dict, content: bytes, dataset: Dataset) -> dict:

@@ -1,7 +1,17 @@
 """Trained nets for use elsewhere: MXNet's symbol and parameters, ONNX, and what they mean."""
 
+from .int8 import export_int8
+from .load import Exported, load_export
 from .onnx_graph import export_onnx
 from .sidecar import Sidecar, read_sidecar
 from .symbolic import export
 
-__all__ = ["Sidecar", "export", "export_onnx", "read_sidecar"]
+__all__ = [
+    "Exported",
+    "Sidecar",
+    "export",
+    "export_int8",
+    "export_onnx",
+    "load_export",
+    "read_sidecar",
+]

@@ -37,7 +37,8 @@ _SMALL = 1024
 _ALIGNMENT = 4096
 
 
-def _import_onnx():
+def import_onnx():
+    """Return the package onnx, which only these exports need."""
     try:
         import onnx
     except ImportError as error:
@@ -88,7 +89,7 @@ def export_onnx(
     ValueError
         If the input's shape is unknown, or the net has an operator that is not translated.
     """
-    onnx = _import_onnx()
+    onnx = import_onnx()
     path = Path(path)
     require_folder(path)
     shape = input_shape or shape_of(net)
@@ -122,7 +123,7 @@ def _write_data(
     model: onnx.ModelProto, arrays: dict[str, np.ndarray], path: Path, name: str
 ) -> None:
     """Write the larger parameters to a file, and in the model, where they are in it."""
-    onnx = _import_onnx()
+    onnx = import_onnx()
     with path.open("wb") as file:
         for tensor in model.graph.initializer:
             array = arrays[tensor.name]
@@ -140,7 +141,7 @@ class _Translation:
     """From a graph of MXNet's operators to ONNX."""
 
     def __init__(self, graph: Graph, input_shape: tuple[int, ...]):
-        self._onnx = _import_onnx()
+        self._onnx = import_onnx()
         self._graph = graph
         internals = graph.symbol().get_internals()
         _, shapes, _ = internals.infer_shape(**{INPUT: (1, *input_shape)})

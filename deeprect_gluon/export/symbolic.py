@@ -23,6 +23,7 @@ def export(
     portable: bool = False,
     inference: bool = False,
     half: bool = False,
+    input_shape: tuple[int, ...] | None = None,
 ) -> tuple[Path, Path]:
     """Write `PATH-symbol.json` and `PATH-0000.params`, as `HybridBlock.export` names them.
 
@@ -44,6 +45,8 @@ def export(
         (portable form); scores stay within 1e-6 of the largest. Such an export cannot be trained.
     half : bool
         Keep the weights in float16; the graph casts them to float32 whenever it runs.
+    input_shape : tuple of int, optional
+        (channels, height, width), for the sidecar; by default that of the net's configuration.
 
     Returns
     -------
@@ -69,5 +72,5 @@ def export(
     write_atomically(files[0], lambda temporary: symbol.save(str(temporary)))
     write_atomically(files[1], lambda temporary: mx.nd.save(str(temporary), arrays))
     form = "portable" if portable else "operator"
-    write_sidecar(net, path, files, form, "float16" if half else "float32")
+    write_sidecar(net, path, files, form, "float16" if half else "float32", input_shape)
     return files

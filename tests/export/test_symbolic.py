@@ -91,3 +91,43 @@ def test_folder_must_exist(tmp_path):
     with pytest.raises(FileNotFoundError, match="nowhere"):
         export(net, tmp_path / "nowhere" / "net")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("form", ["operator", "portable"])
+def test_for_inference_dropout_and_copies_go_and_scores_stay(tmp_path, form):
+    net = make_net()
+    x = mx.nd.random.normal(shape=(3, 2, 9, 9))
+    y = net(x).asnumpy()
+    symbol, _ = export(net, tmp_path / "net", form == "portable", inference=True)
+    nodes = json.loads(symbol.read_text())["nodes"]
+    assert not {node["op"] for node in nodes} & {"Dropout", "_copy"}
+    leaky = [node for node in nodes if node.get("attrs", {}).get("act_type") == "leaky"]
+    assert len(leaky) == (form == "portable")  # one layer has a shared slope
+    np.save(tmp_path / "net-x.npy", x.asnumpy())
+    done, answer = run_elsewhere(form, tmp_path / "net", tmp_path)
+    assert done.returncode == 0, done.stderr
+    np.testing.assert_allclose(np.load(answer), y, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("form", ["operator", "portable"])
+def test_half_weights_are_cast_in_the_graph(tmp_path, form):
+    net = make_net()
+    x = mx.nd.random.normal(shape=(3, 2, 9, 9))
+    y = net(x).asnumpy()
+    _, params = export(net, tmp_path / "net", form == "portable", half=True)
+    for name, array in mx.nd.load(str(params)).items():
+        assert array.dtype == (np.float16 if array.ndim > 1 else np.float32), name
+    np.save(tmp_path / "net-x.npy", x.asnumpy())
+    done, answer = run_elsewhere(form, tmp_path / "net", tmp_path)
+    assert done.returncode == 0, done.stderr
+    found = np.load(answer)
+    assert 0 < abs(found - y).max() < 2e-3 * abs(y).max()
+
+
+def test_a_net_of_several_outputs_is_refused(tmp_path):
+    class Twice(mx.gluon.HybridBlock):
+        def hybrid_forward(self, F, x):
+            return x, x
+
+    with pytest.raises(ValueError, match="has several outputs"):
+        export(Twice(), tmp_path / "net")

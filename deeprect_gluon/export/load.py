@@ -1,0 +1,176 @@
+"""Loading exports that may come from a stranger: everything is checked before it is used."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Callable
+
+import mxnet as mx
+import numpy as np
+
+from ..parameters import set_first_value
+from ..params_file import read_params
+from .graph import INPUT
+from .onnx_check import check_onnx
+from .sidecar import Sidecar, read_sidecar, verify_files
+
+# What exports have. MXNet has operators that take addresses or names of code from their attributes.
+OPERATORS = frozenset(
+    (
+        *("null", "_copy", "Activation", "Cast", "Concat", "Convolution", "Dropout", "Flatten"),
+        *("FullyConnected", "LeakyReLU", "Pooling", "SwapAxis"),
+        *("deeprect_conv_prelu", "deeprect_prelu"),
+    )
+)
+# Values of one image's largest map; model C at 224 pixels has 1.2 million.
+MOST_VALUES = 1 << 30
+
+
+class Exported:
+    """A loaded export: `scores = exported(x)`.
+
+    Attributes
+    ----------
+    sidecar : Sidecar
+    """
+
+    def __init__(self, sidecar: Sidecar, run: Callable[[np.ndarray], np.ndarray]):
+        self.sidecar = sidecar
+        self._run = run
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        """Return the scores (N, classes) of inputs (N, channels, height, width), float32.
+
+        Raises
+        ------
+        ValueError
+            If the inputs have another shape.
+        """
+        x = np.ascontiguousarray(x, np.float32)
+        if x.shape[1:] != self.sidecar.input_shape or not len(x):
+            raise ValueError(
+                f"inputs have shape {x.shape}; the net takes (N, "
+                f"{', '.join(map(str, self.sidecar.input_shape))})"
+            )
+        return self._run(x)
+
+
+def load_export(path: Path | str) -> Exported:
+    """Load an export: in MXNet or, where it is ONNX, in ONNX Runtime; on the CPU.
+
+    The sidecar is checked against its schema and the files against its digests before anything
+    parses them. The digests tell damage; against malice, which would have right ones, a graph may
+    hold only the operators that exports have, parameters must have the shapes that it asks for, and
+    no name leads out of the export's folder.
+
+    Parameters
+    ----------
+    path : Path or str
+        As given to `export` or `export_onnx`.
+
+    Raises
+    ------
+    FileNotFoundError
+        If a file is missing.
+    ValueError
+        If a file is damaged or is not what an export has.
+    ImportError
+        If the export is ONNX and onnx or onnxruntime is not installed.
+    """
+    sidecar = read_sidecar(path)
+    if sidecar.input_shape is None:
+        raise ValueError(
+            f"the sidecar of {path} has no input_shape; give input_shape when exporting"
+        )
+    files = verify_files(sidecar, path)
+    if sidecar.form == "onnx":
+        return Exported(sidecar, _onnx_session(files, sidecar))
+    symbol = _read_symbol(files[0])
+    arrays = read_params(files[1])
+    return Exported(sidecar, _symbol_block(symbol, arrays, sidecar, files[0]))
+
+
+def _onnx_session(files: list[Path], sidecar: Sidecar) -> Callable[[np.ndarray], np.ndarray]:
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise ImportError(
+            "running ONNX needs onnxruntime: pip install 'deeprect_gluon[onnx]'"
+        ) from error
+    check_onnx(files, sidecar.input_shape, MOST_VALUES)
+    try:
+        session = onnxruntime.InferenceSession(str(files[0]), providers=["CPUExecutionProvider"])
+    # ONNX Runtime has a class for each of its states, and no common one but this.
+    except Exception as error:
+        raise ValueError(f"ONNX Runtime refuses {files[0]}: {error}") from error
+    return lambda x: session.run(None, {INPUT: x})[0]
+
+
+def _read_symbol(path: Path) -> mx.sym.Symbol:
+    """Parse a symbol whose nodes refer to earlier nodes and are of known operators only."""
+    try:
+        content = json.loads(path.read_bytes())
+        nodes, heads = content["nodes"], content["heads"]
+        for i, node in enumerate(nodes):
+            _check_node(node, i)
+        if [len(head) for head in heads] != [3] or heads[0][0] not in range(len(nodes)):
+            raise ValueError(f"its heads are {heads}")
+        return mx.sym.load_json(json.dumps(content))
+    except (
+        ValueError,
+        TypeError,
+        KeyError,
+        AttributeError,
+        RecursionError,
+        mx.MXNetError,
+    ) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ValueError(f"{path} is no symbol of an exported net: {reason}") from error
+
+
+def _check_node(node: dict, number: int) -> None:
+    if node["op"] not in OPERATORS:
+        raise ValueError(f"{node['name']!r} is of the operator {node['op']!r}, which no export has")
+    if node.get("subgraphs"):
+        raise ValueError(f"{node['name']!r} has a graph of its own")
+    attrs = node.get("attrs", {})
+    if not all(isinstance(value, str) for value in (node["name"], *attrs, *attrs.values())):
+        raise ValueError(f"{node['name']!r} has attributes other than texts")
+    for before, output, _ in node["inputs"]:
+        if before not in range(number) or output != 0:
+            raise ValueError(f"{node['name']!r} has an input {before} that does not come before it")
+
+
+def _symbol_block(
+    symbol: mx.sym.Symbol, arrays: dict[str, np.ndarray], sidecar: Sidecar, path: Path
+) -> Callable[[np.ndarray], np.ndarray]:
+    arrays = {name[len("arg:") :]: array for name, array in arrays.items()}
+    names = symbol.list_inputs()
+    if sorted(names) != sorted([INPUT, *arrays]):
+        different = sorted({INPUT, *arrays} ^ set(names))
+        raise ValueError(f"{path} and its parameters do not both have {', '.join(different)}")
+    shapes = {name: array.shape for name, array in arrays.items()}
+    types = {name: array.dtype for name, array in arrays.items()}
+    try:
+        symbol.infer_type(**{INPUT: np.float32}, **types)
+        made = symbol.get_internals().infer_shape(**{INPUT: (1, *sidecar.input_shape)}, **shapes)[1]
+    except mx.MXNetError as error:
+        raise ValueError(f"the parameters do not fit {path}: {_last_line(error)}") from error
+    largest = max(map(math.prod, made))
+    if largest > max(MOST_VALUES, *(array.size for array in arrays.values())):
+        raise ValueError(f"{path} makes arrays of {largest} values for an image")
+    block = mx.gluon.SymbolBlock(symbol, mx.sym.var(INPUT))
+    parameters = block.collect_params()
+    for name, array in arrays.items():
+        parameters[name].cast(array.dtype.name)
+        # A copy, since MXNet's kernels want their arrays at even addresses.
+        set_first_value(parameters[name], array.copy(), mx.cpu())
+    block.hybridize(static_alloc=True)
+    return lambda x: block(mx.nd.array(x)).asnumpy()
+
+
+def _last_line(error: Exception) -> str:
+    """Return what went wrong, of an error that MXNet tells with its call stack."""
+    return str(error).strip().splitlines()[-1]

@@ -1,0 +1,65 @@
+"""What a training left in its folder, as a net."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import mxnet as mx
+import numpy as np
+
+from deeprect_gluon import models
+from deeprect_gluon.params_file import read_params
+
+from .datasets import get_dataset
+from .pretrained import load_weights
+
+CONFIG, WEIGHTS, HISTORY = "config.json", "weights.params", "history.csv"
+
+
+def read_config(folder: Path) -> dict:
+    """Return the config.json of a training: its `model`, `dataset` and recipe.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is none.
+    ValueError
+        If it is something else.
+    """
+    path = folder / CONFIG
+    try:
+        config = json.loads(path.read_text())
+        models.Config(**config["model"])
+        config["dataset"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} is not the config.json of a training ({error!r})") from error
+    return config
+
+
+def load_checkpoint(path: Path | str) -> models.DeepRect:
+    """Return the net of a training, with the class names and preprocessing of its dataset.
+
+    Parameters
+    ----------
+    path : path
+        weights.params, or another file of parameters, with config.json beside it; or the folder.
+
+    Raises
+    ------
+    FileNotFoundError
+        If a file is missing.
+    ValueError
+        If a file is not what a training leaves, or is damaged.
+    """
+    path = Path(path)
+    path = path / WEIGHTS if path.is_dir() else path
+    config = read_config(path.parent)
+    net = models.get_model(**config["model"])
+    arrays = read_params(path)
+    load_weights(net, {name: a.astype(np.float32) for name, a in arrays.items()}, mx.cpu())
+    if config["dataset"] == "imagenet":
+        return models.imagenet.describe(net)
+    dataset = get_dataset(config["dataset"])
+    net.classes, net.preprocess = dataset.classes, dataset.preprocess(net.config["input_size"])
+    return net

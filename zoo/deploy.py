@@ -1,0 +1,197 @@
+"""Deployment of trained nets: every form of an export, and what each runtime makes of it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Callable, Iterator, Sequence
+
+import mxnet as mx
+import numpy as np
+
+from deeprect_gluon import models
+from deeprect_gluon.export import export, export_int8, export_onnx, load_export
+
+FORMS = ("operator", "portable", "onnx")
+PORTABLE_PROGRAM = Path(__file__).parents[1] / "examples" / "mxnet_portable.py"
+# The largest difference from the net's scores, as a part of the largest score.
+TOLERANCES = {"float32": 1e-5, "float16": 5e-3, "int8": 0.1}
+
+
+def export_forms(
+    net: models.DeepRect,
+    path: Path,
+    forms: Sequence[str] = FORMS,
+    half: bool = False,
+    calibration: np.ndarray | None = None,
+) -> dict[str, Path]:
+    """Export a net for inference in several forms, each under a path of its own.
+
+    Parameters
+    ----------
+    net : DeepRect
+    path : Path
+        To which the forms' names are added.
+    forms : sequence of {"operator", "portable", "onnx"}
+    half : bool
+        Also with weights in float16.
+    calibration : ndarray of uint8, shape (N, H, W, C), optional
+        Images by which to quantise; with them there is also an ONNX file in int8.
+
+    Returns
+    -------
+    dict of str to Path
+        "FORM-PRECISION" to the path of that export.
+    """
+    paths = {}
+    for form in forms:
+        for precision in ("float32", "float16") if half else ("float32",):
+            target = paths[f"{form}-{precision}"] = Path(f"{path}-{form}-{precision}")
+            if form == "onnx":
+                export_onnx(net, target, half=precision == "float16")
+            else:
+                portable = form == "portable"
+                export(net, target, portable, inference=True, half=precision == "float16")
+    if calibration is not None:
+        target = paths["onnx-int8"] = Path(f"{path}-onnx-int8")
+        export_int8(net, target, (net.preprocess(image).asnumpy() for image in calibration))
+    return paths
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a runtime made of an export: a row of the table.
+
+    Attributes
+    ----------
+    form, runtime : str
+    difference : float
+        The largest absolute one from the net's scores.
+    limit : float
+        The largest that is tolerated.
+    same_class : float
+        Part of the images for which the likeliest class is the net's.
+    seconds : float
+        For an image, in the fastest of the rounds.
+    """
+
+    form: str
+    runtime: str
+    difference: float
+    limit: float
+    same_class: float
+    seconds: float
+
+    @property
+    def good(self) -> bool:
+        return self.difference <= self.limit  # a NaN is not
+
+
+# Of an export's path, inputs and a number of rounds: the scores, and the seconds for an image.
+Run = Callable[[Path, np.ndarray, int], "tuple[np.ndarray, float]"]
+
+
+def _timed(
+    run: Callable[[np.ndarray], np.ndarray], x: np.ndarray, rounds: int
+) -> tuple[np.ndarray, float]:
+    scores, seconds = run(x), []
+    for _ in range(rounds):
+        begun = time.perf_counter()
+        run(x)
+        seconds.append(time.perf_counter() - begun)
+    return scores, min(seconds) / len(x)
+
+
+def run_checked(path: Path, x: np.ndarray, rounds: int) -> tuple[np.ndarray, float]:
+    """Run an export as `load_export` does: by MXNet with this package, or ONNX Runtime."""
+    return _timed(load_export(path), x, rounds)
+
+
+def run_opencv(path: Path, x: np.ndarray, rounds: int) -> tuple[np.ndarray, float]:
+    """Run an ONNX export by OpenCV's module dnn."""
+    import cv2  # needed here only
+
+    net = cv2.dnn.readNetFromONNX(f"{path}.onnx")
+
+    def run(x: np.ndarray) -> np.ndarray:
+        net.setInput(x)
+        return net.forward()
+
+    return _timed(run, x, rounds)
+
+
+def run_portable(path: Path, x: np.ndarray, rounds: int) -> tuple[np.ndarray, float]:
+    """Run a portable export by MXNet, in a process from which this package is kept away."""
+    with tempfile.TemporaryDirectory() as folder:
+        inputs, scores = Path(folder) / "x.npy", Path(folder) / "y.npy"
+        np.save(inputs, x)
+        program = (
+            "import runpy, sys; sys.modules['deeprect_gluon'] = None; del sys.argv[0]; "
+            "runpy.run_path(sys.argv[0], run_name='__main__')"
+        )
+        arguments = [PORTABLE_PROGRAM, path.resolve(), inputs, scores, rounds]
+        done = subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", program, *map(str, arguments)],
+            cwd=folder,
+            env=os.environ,
+            capture_output=True,
+            text=True,
+        )
+        if done.returncode != 0:
+            raise RuntimeError(f"plain MXNet cannot run {path}: {done.stderr.strip()[-300:]}")
+        return np.load(scores), float(done.stdout)
+
+
+# Name of the runtime, the forms it runs, and how.
+RUNTIMES: tuple[tuple[str, tuple[str, ...], Run], ...] = (
+    ("MXNet", ("operator-float32", "operator-float16"), run_checked),
+    ("plain MXNet", ("portable-float32", "portable-float16"), run_portable),
+    ("ONNX Runtime", ("onnx-float32", "onnx-float16", "onnx-int8"), run_checked),
+    ("OpenCV", ("onnx-float32", "onnx-float16"), run_opencv),
+)
+
+
+def check(
+    net: models.DeepRect,
+    paths: dict[str, Path],
+    x: np.ndarray,
+    rounds: int = 3,
+    runtimes: Sequence[tuple[str, tuple[str, ...], Run]] = RUNTIMES,
+) -> Iterator[Result]:
+    """Compare the exports of a net, in every runtime, with the net.
+
+    Parameters
+    ----------
+    net : DeepRect
+    paths : dict of str to Path
+        From `export_forms`.
+    x : ndarray of float32, shape (N, C, H, W)
+        Preprocessed images.
+    rounds : int
+        Timed passes over them, after one that is not timed.
+    runtimes : sequence of (name, forms, run)
+
+    Yields
+    ------
+    Result
+    """
+    expected = net(mx.nd.array(x)).asnumpy()
+    largest = float(np.abs(expected).max())
+    for name, forms, run in runtimes:
+        for form in forms:
+            if form not in paths:
+                continue
+            scores, seconds = run(paths[form], x, rounds)
+            yield Result(
+                form,
+                name,
+                float(np.abs(scores - expected).max()),
+                TOLERANCES[form.rpartition("-")[2]] * largest,
+                float((scores.argmax(1) == expected.argmax(1)).mean()),
+                seconds,
+            )
