@@ -1,5 +1,6 @@
 """Images: reading, resizing, cropping, normalising."""
 
+import contextlib
 import io
 
 import numpy as np
@@ -47,6 +48,29 @@ def test_a_truncated_file_is_refused_at_any_length(form, monkeypatch):
     for length in (0, 1, 10, len(whole) // 2, len(whole) - 30):
         with pytest.raises(ValueError, match="not a whole image"):
             images.read(whole[:length])
+
+
+@pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP", "GIF", "BMP"])
+@pytest.mark.filterwarnings("ignore")  # Pillow warns of damaged EXIF
+def test_any_damage_is_a_damaged_image(form):
+    rng = np.random.default_rng(5)
+    whole = encode(picture(20, 30), form)
+    for _ in range(200):
+        damaged = bytearray(whole)
+        for place in rng.integers(0, 120, rng.integers(1, 6)):
+            damaged[place] = rng.integers(256)
+        with contextlib.suppress(ValueError):
+            assert images.read(bytes(damaged)).shape[2] == 3
+
+
+def test_a_text_where_exif_has_a_number_is_refused():
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010E] = 6, "a description"
+    whole = encode(picture(20, 30), "JPEG", exif=exif)
+    damaged = whole.replace(b"\x01\x0e\x00\x02", b"\x01\x56\x00\x02")
+    assert damaged != whole
+    with pytest.raises(ValueError, match="not a whole image"):
+        images.read(damaged)
 
 
 def test_text_is_refused_and_a_missing_file_named(tmp_path):
