@@ -4,17 +4,25 @@ It needs the extra packages of `pip install 'deeprect_gluon[serve]'`; `scripts/s
 docs/deploy.md describes it.
 """
 
+try:
+    import fastapi  # noqa: F401
+    import uvicorn  # noqa: F401
+except ImportError as error:
+    raise ImportError(
+        f"serving needs the package {error.name}: pip install 'deeprect_gluon[serve]'"
+    ) from error
+
 from .app import Limits, create_app
-from .batching import Batcher, Busy
-from .classifier import Classifier, UnknownFormat
+from .batching import Batcher, BusyError
+from .classifier import Classifier, UnknownFormatError
 from .server import configure, run
 
 __all__ = [
     "Batcher",
-    "Busy",
+    "BusyError",
     "Classifier",
     "Limits",
-    "UnknownFormat",
+    "UnknownFormatError",
     "configure",
     "create_app",
     "run",

@@ -12,12 +12,13 @@ from fastapi import FastAPI, HTTPException, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse
 from pydantic import BaseModel
+from starlette.requests import ClientDisconnect
 
 from ..library import physical_cores
 from ..prediction import likeliest
 from ..version import __version__
-from .batching import Batcher, Busy
-from .classifier import Classifier, UnknownFormat
+from .batching import Batcher, BusyError
+from .classifier import Classifier, UnknownFormatError
 
 PAGE = Path(__file__).with_name("page.html")
 # The page is one file, and loads nothing from elsewhere.
@@ -39,6 +40,11 @@ class Limits:
         Seconds in which a request's body must have come.
     max_batch, max_wait, max_queue
         See `Batcher`.
+
+    Raises
+    ------
+    ValueError
+        If one of them allows nothing.
     """
 
     max_bytes: int = 10 << 20
@@ -46,6 +52,12 @@ class Limits:
     max_batch: int = 16
     max_wait: float = 0.005
     max_queue: int = 64
+
+    def __post_init__(self):
+        for name, value in vars(self).items():
+            smallest = 0 if name == "max_wait" else 1 if isinstance(value, int) else 1e-3
+            if value < smallest:
+                raise ValueError(f"{name}={value} is too little; give {smallest} or more")
 
 
 class ClassProbability(BaseModel):
@@ -94,7 +106,7 @@ async def read_body(request: Request, limits: Limits) -> bytes:
     Raises
     ------
     HTTPException
-        413 or 408. The connection ends with it.
+        413 or 408, with which the connection ends; 400 if the client has ended it.
     """
     content, size = bytearray(), 0
 
@@ -115,6 +127,8 @@ async def read_body(request: Request, limits: Limits) -> bytes:
             await asyncio.wait_for(read(), limits.body_timeout)
         except asyncio.TimeoutError:
             timed_out = True
+        except ClientDisconnect as error:
+            raise HTTPException(400, "the connection ended before the body did") from error
     if too_large or size > limits.max_bytes:
         sentence = f"the image file has more than {limits.max_bytes:,} bytes; send a smaller one"
         raise HTTPException(413, sentence, {"Connection": "close"})
@@ -198,9 +212,9 @@ def create_app(classifier: Classifier, limits: Optional[Limits] = None) -> FastA
                 loop = asyncio.get_running_loop()
                 x = await loop.run_in_executor(decoders, classifier.prepare, content)
                 probabilities = await batcher(x)
-        except Busy as error:
+        except BusyError as error:
             raise HTTPException(503, str(error), {"Retry-After": "1"}) from error
-        except UnknownFormat as error:
+        except UnknownFormatError as error:
             raise HTTPException(415, str(error)) from error
         except ValueError as error:
             raise HTTPException(422, str(error)) from error

@@ -10,7 +10,7 @@ from typing import Callable, Iterator, NamedTuple
 import numpy as np
 
 
-class Busy(RuntimeError):
+class BusyError(RuntimeError):
     """As many requests are waiting as may wait."""
 
 
@@ -51,9 +51,11 @@ class Batcher:
 
     @contextmanager
     def admission(self) -> Iterator[None]:
-        """Hold one of the places for requests; Busy if none is left."""
+        """Hold one of the places for requests; BusyError if none is left."""
         if self.admitted >= self._max_queue:
-            raise Busy(f"{self._max_queue} requests are waiting already; try again in a moment")
+            raise BusyError(
+                f"{self._max_queue} requests are waiting already; try again in a moment"
+            )
         self.admitted += 1
         try:
             yield

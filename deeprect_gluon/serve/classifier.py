@@ -15,7 +15,7 @@ from ..export import load_export
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
 
 
-class UnknownFormat(ValueError):
+class UnknownFormatError(ValueError):
     """The bytes are no image of the formats that are taken."""
 
 
@@ -66,7 +66,7 @@ class Classifier:
 
         Raises
         ------
-        UnknownFormat
+        UnknownFormatError
             If it is no such file.
         ValueError
             If it is damaged or has too many pixels.
@@ -100,7 +100,7 @@ def _dimensions(content: bytes) -> tuple[int, int]:
         with Image.open(io.BytesIO(content), formats=FORMATS) as image:
             return image.size
     except UnidentifiedImageError as error:
-        raise UnknownFormat(
+        raise UnknownFormatError(
             f"no image of the formats {', '.join(FORMATS)} was sent; "
             "send such a file itself, not in a form"
         ) from error

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import sys
 
 import h11
 import uvicorn
@@ -87,12 +86,10 @@ def run(config: uvicorn.Config) -> None:
     Raises
     ------
     SystemExit
-        With status 1 if the server cannot listen where it should; the log says why.
+        With a status other than 0 if the server cannot listen at its address; the log says why.
     """
     server = uvicorn.Server(config)
     # When it has stopped uvicorn sends itself the signal again, for the handlers from before.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
     server.run()
-    if not server.started:
-        sys.exit(1)
