@@ -108,6 +108,14 @@ async def read_body(request: Request, limits: Limits) -> bytes:
     HTTPException
         413 or 408, with which the connection ends; 400 if the client has ended it.
     """
+    too_large = HTTPException(
+        413,
+        f"the image file has more than {limits.max_bytes:,} bytes; send a smaller one",
+        {"Connection": "close"},
+    )
+    declared = int(request.headers.get("content-length", 0))
+    if declared > limits.max_bytes and "expect" in request.headers:
+        raise too_large  # who asks before sending has sent nothing yet
     content, size = bytearray(), 0
 
     async def read() -> None:
@@ -117,24 +125,16 @@ async def read_body(request: Request, limits: Limits) -> bytes:
             if size <= limits.max_bytes:
                 content.extend(chunk)
 
-    declared = request.headers.get("content-length", "")
-    too_large = declared.isdigit() and int(declared) > limits.max_bytes
-    # Who expects to be told to continue has not sent anything yet.
-    refused_early = too_large and "expect" in request.headers
-    timed_out = False
-    if not refused_early:
-        try:
-            await asyncio.wait_for(read(), limits.body_timeout)
-        except asyncio.TimeoutError:
-            timed_out = True
-        except ClientDisconnect as error:
-            raise HTTPException(400, "the connection ended before the body did") from error
-    if too_large or size > limits.max_bytes:
-        sentence = f"the image file has more than {limits.max_bytes:,} bytes; send a smaller one"
-        raise HTTPException(413, sentence, {"Connection": "close"})
-    if timed_out:
-        sentence = f"the body did not come within {limits.body_timeout:g} seconds"
-        raise HTTPException(408, sentence, {"Connection": "close"})
+    try:
+        await asyncio.wait_for(read(), limits.body_timeout)
+    except asyncio.TimeoutError:
+        if size <= limits.max_bytes:
+            sentence = f"the body did not come within {limits.body_timeout:g} seconds"
+            raise HTTPException(408, sentence, {"Connection": "close"}) from None
+    except ClientDisconnect as error:
+        raise HTTPException(400, "the connection ended before the body did") from error
+    if size > limits.max_bytes:
+        raise too_large
     return bytes(content)
 
 

@@ -15,6 +15,7 @@ from serving import PATIENCE, assert_right, encode, noise, serving, wait_until
 from deeprect_gluon.serve import Classifier, Limits
 
 LIMITS = Limits(max_bytes=30_000)
+UNFINISHED = b"POST /classify HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\nabc"
 
 
 @pytest.fixture(scope="module")
