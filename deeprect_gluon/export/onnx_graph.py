@@ -105,7 +105,7 @@ def export_onnx(
         write_atomically(data, lambda temporary: _write_data(model, arrays, temporary, data.name))
     for tensor in model.graph.initializer:
         if not tensor.external_data:
-            tensor.raw_data = arrays[tensor.name].tobytes()
+            tensor.raw_data = arrays.pop(tensor.name).tobytes()
 
     def write(temporary: Path) -> None:
         onnx.save_model(model, str(temporary))
