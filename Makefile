@@ -5,7 +5,7 @@ CXX_SOURCES := $(wildcard src/*.h src/*.cc src/*.cu src/*.cuh tests/*/*.h tests/
 .PHONY: help setup demo test deploy-check sanitize bench lint format clean
 
 help: ## Show what can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: .venv/.ready ## Make .venv: dependencies, the project, Horovod
 

@@ -66,9 +66,7 @@ def read_params(path: Path) -> dict[str, np.ndarray]:
         if reader.rest:
             raise ValueError(f"{reader.rest} bytes follow after its end")
     except ValueError as error:
-        raise ValueError(
-            f"{path} is not a parameter file of MXNet, or is damaged: {error}"
-        ) from error
+        raise ValueError(f"{path} is not a parameter file, or is damaged: {error}") from error
     return named
 
 

@@ -48,14 +48,16 @@ def main() -> int:
         )
         net.hybridize()
         dataset = get_dataset(entry["dataset"])
-        x = net.preprocess(dataset.test_set()[0][: args.images]).asnumpy()
+        images, labels = (part[: args.images] for part in dataset.test_set())
+        x = net.preprocess(images).asnumpy()
         calibration = dataset.training_images()[: args.calibration]
         with tempfile.TemporaryDirectory() as folder:
             paths = export_forms(net, Path(folder) / "net", half=True, calibration=calibration)
-            for result in check(net, paths, x, args.rounds):
+            for result in check(net, paths, x, labels, args.rounds):
                 print(
                     f"| {index_file.title(entry)} | {result.form} | {result.runtime} "
                     f"| {result.difference:.1e} | {result.limit:.1e} | {result.same_class:.1%} "
+                    f"| {result.error:.2%} "
                     f"| {1e3 * result.seconds:.3f} |{'' if result.good else ' TOO LARGE'}",
                     flush=True,
                 )

@@ -161,9 +161,7 @@ def with_half_weights(graph: Graph) -> Graph:
             continue
         half = graph.arrays[node.name].astype("float16")
         if not mx.nd.contrib.isfinite(half).min().asscalar():
-            raise ValueError(
-                f"{node.name} has values that float16 cannot hold; export it in float32"
-            )
+            raise ValueError(f"{node.name} has values too large for float16; keep it in float32")
         graph.arrays[node.name] = half
         node.attrs = {**node.attrs, "__dtype__": _FLOAT16}
         casts[id(node)] = Node("Cast", f"{node.name}_float32", {"dtype": "float32"}, [node])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import warnings
 from pathlib import Path
 from typing import Callable
 
@@ -86,10 +87,25 @@ def load_export(path: Path | str) -> Exported:
         )
     files = verify_files(sidecar, path)
     if sidecar.form == "onnx":
-        return Exported(sidecar, _onnx_session(files, sidecar))
-    symbol = _read_symbol(files[0])
-    arrays = read_params(files[1])
-    return Exported(sidecar, _symbol_block(symbol, arrays, sidecar, files[0]))
+        exported = Exported(sidecar, _onnx_session(files, sidecar))
+    else:
+        symbol, arrays = _read_symbol(files[0]), read_params(files[1])
+        exported = Exported(sidecar, _symbol_block(symbol, arrays, sidecar, files[0]))
+    _try(exported, files[0])
+    return exported
+
+
+def _try(exported: Exported, path: Path) -> None:
+    """Run an export once: runtimes find some faults only then."""
+    sidecar = exported.sidecar
+    try:
+        scores = exported(np.zeros((1, *sidecar.input_shape)))
+    # MXNet and ONNX Runtime have no error in common.
+    except Exception as error:
+        raise ValueError(f"{path} does not run: {_last_line(error)}") from error
+    classes = len(sidecar.classes) if sidecar.classes else scores.shape[-1]
+    if scores.shape != (1, classes):
+        raise ValueError(f"{path} gives scores of shape {scores.shape} for {classes} classes")
 
 
 def _onnx_session(files: list[Path], sidecar: Sidecar) -> Callable[[np.ndarray], np.ndarray]:
@@ -104,7 +120,7 @@ def _onnx_session(files: list[Path], sidecar: Sidecar) -> Callable[[np.ndarray],
         session = onnxruntime.InferenceSession(str(files[0]), providers=["CPUExecutionProvider"])
     # ONNX Runtime has a class for each of its states, and no common one but this.
     except Exception as error:
-        raise ValueError(f"ONNX Runtime refuses {files[0]}: {error}") from error
+        raise ValueError(f"ONNX Runtime refuses {files[0]}: {_last_line(error)}") from error
     return lambda x: session.run(None, {INPUT: x})[0]
 
 
@@ -161,7 +177,10 @@ def _symbol_block(
     largest = max(map(math.prod, made))
     if largest > max(MOST_VALUES, *(array.size for array in arrays.values())):
         raise ValueError(f"{path} makes arrays of {largest} values for an image")
-    block = mx.gluon.SymbolBlock(symbol, mx.sym.var(INPUT))
+    with warnings.catch_warnings():
+        # SymbolBlock asks for types before it has parameters; they are given below.
+        warnings.filterwarnings("ignore", "Cannot decide type", UserWarning)
+        block = mx.gluon.SymbolBlock(symbol, mx.sym.var(INPUT))
     parameters = block.collect_params()
     for name, array in arrays.items():
         parameters[name].cast(array.dtype.name)

@@ -105,7 +105,7 @@ def export_onnx(
         write_atomically(data, lambda temporary: _write_data(model, arrays, temporary, data.name))
     for tensor in model.graph.initializer:
         if not tensor.external_data:
-            tensor.raw_data = arrays[tensor.name].tobytes()
+            tensor.raw_data = arrays.pop(tensor.name).tobytes()
 
     def write(temporary: Path) -> None:
         onnx.save_model(model, str(temporary))
@@ -144,7 +144,8 @@ class _Translation:
         self._onnx = import_onnx()
         self._graph = graph
         internals = graph.symbol().get_internals()
-        _, shapes, _ = internals.infer_shape(**{INPUT: (1, *input_shape)})
+        given = {name: array.shape for name, array in graph.arrays.items()}
+        _, shapes, _ = internals.infer_shape(**{INPUT: (1, *input_shape)}, **given)
         names = [name[: -len("_output")] if name.endswith("_output") else name
                  for name in internals.list_outputs()]  # fmt: skip
         self._shapes = dict(zip(names, shapes))

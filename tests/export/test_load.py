@@ -95,11 +95,11 @@ def test_any_damage_to_any_file_is_refused(exported, tmp_path):
             refused(damaged, f"{original.name} is not the exported file")
 
 
+# A form for each parser.
+@pytest.mark.parametrize("exported", ["operator", "onnx", "onnx-external"], indirect=True)
 def test_a_forger_s_damage_is_refused_or_harmless(exported, inputs, net, tmp_path):
     """With right digests the parsers meet the damage; they refuse it or load a valid net."""
-    form, path = exported
-    if form not in ("operator", "portable-half", "onnx", "onnx-external", "onnx-int8"):
-        pytest.skip("these have the same parsers")
+    _, path = exported
     random, x = np.random.default_rng(11), inputs(net, 1)
     damaged = copied(path, tmp_path / "damaged")
     files = [f for f in sorted(path.parent.iterdir()) if f.name != "net.json"]
@@ -117,11 +117,11 @@ def test_a_forger_s_damage_is_refused_or_harmless(exported, inputs, net, tmp_pat
         (damaged.parent / original.name).write_bytes(content or b"\0")
         sign(damaged)
         try:
-            assert load_export(damaged)(x).shape == (1, 5)
-            outcomes.add("loaded")
-        except ValueError as error:
-            assert "\n" not in str(error)
+            loaded = load_export(damaged)
+        except ValueError:
             outcomes.add("refused")
+        else:
+            assert loaded(x).shape == (1, 5)
         shutil.copy(original, damaged.parent)
     assert "refused" in outcomes
 
@@ -150,7 +150,6 @@ def edit_symbol(path, change):
         (lambda c: c["nodes"][3].update(inputs=[[-1, 0, 0]]), "does not come before it"),
         (lambda c: c["nodes"][3].update(inputs=[[3, 0, 0]]), "does not come before it"),
         (lambda c: c["nodes"][3]["attrs"].update(kernel=[7, 7]), "attributes other than texts"),
-        (lambda c: c["nodes"][3]["attrs"].update(pad="(9000, 9000)"), "arrays of [0-9]+ values"),
         (lambda c: c["nodes"][3]["attrs"].update(num_filter="99"), "do not fit"),
         (lambda c: c["nodes"][3]["attrs"].update(kernel="?"), "is no symbol of an exported net"),
         (lambda c: c["nodes"][3].update(subgraphs=[{}]), "graph of its own"),
@@ -201,12 +200,7 @@ def set_external(model, key, value):
         (lambda m: m.functions.add(name="f", domain="d"), "functions"),
         (lambda m: m.graph.input.add(name="more"), "must have the input"),
         (lambda m: m.graph.node[0].attribute.add(name="x").tensors.add(), "in its attributes"),
-        (
-            lambda m: next(
-                a for a in m.graph.node[0].attribute if a.name == "pads"
-            ).ints.__setitem__(slice(0, 4), [50_000] * 4),
-            "makes an array of",
-        ),
+        (lambda m: m.graph.node[0].attribute[0].ints.__setitem__(0, 99), "no ONNX export: "),
     ],
 )
 def test_a_forged_onnx_file_is_refused(net, tmp_path, change, message):
@@ -216,6 +210,19 @@ def test_a_forged_onnx_file_is_refused(net, tmp_path, change, message):
     export_onnx(net, path, inline_limit=10_000)
     forge(path, change)
     refused(path, message)
+
+
+@pytest.mark.parametrize("form", ["portable", "onnx"])
+def test_a_small_file_that_would_fill_the_memory_is_refused(tmp_path, form):
+    net = mx.gluon.nn.HybridSequential()
+    side = 4 + 2 * 20_000
+    net.add(mx.gluon.nn.Conv2D(1, 1, padding=20_000, in_channels=1), mx.gluon.nn.MaxPool2D(side))
+    net.initialize()
+    if form == "onnx":
+        export_onnx(net, tmp_path / "net", input_shape=(1, 4, 4))
+    else:
+        export(net, tmp_path / "net", portable=True, input_shape=(1, 4, 4))
+    refused(tmp_path / "net", f"arrays? of {side * side} values")
 
 
 def test_an_export_of_unknown_input_cannot_be_checked(tmp_path):

@@ -85,12 +85,6 @@ def test_slopes_belong_to_the_channel_axis(tmp_path_factory, channels, size, sha
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
 
 
-def test_mxnets_exporter_is_still_no_choice():
-    # When this fails, a newer MXNet may have made the writer of our own unnecessary.
-    with pytest.raises((ImportError, AttributeError)):
-        from mxnet.onnx import export_model  # noqa: F401
-
-
 @pytest.mark.parametrize("half", [False, True])
 def test_large_parameters_go_into_a_file_of_their_own(net, inputs, difference, tmp_path, half):
     whole = export_onnx(net, tmp_path / "whole", half=half)

@@ -1,0 +1,49 @@
+"""The export command as a user calls it."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from deeprect_gluon.export import load_export
+from zoo import get_model
+
+ROOT = Path(__file__).parents[2]
+
+
+def export(*arguments):
+    command = [sys.executable, "-W", "ignore", str(ROOT / "scripts" / "export.py")]
+    return subprocess.run(
+        [*command, *map(str, arguments)], capture_output=True, text=True, timeout=300, cwd=ROOT
+    )
+
+
+def test_a_zoo_net_in_all_forms(tmp_path):
+    for i in range(3):
+        pixels = np.random.default_rng(i).integers(0, 256, (28, 28), np.uint8)
+        Image.fromarray(pixels).save(tmp_path / f"{i}.png")
+    options = ("--half", "--int8", "--images", tmp_path, "--output", tmp_path / "out")
+    done = export("--model", "deeprect_small14", *options)
+    assert done.returncode == 0, done.stderr
+    paths = list(map(Path, done.stdout.split()))
+    title = "deeprect_small14-prelu-fashion_mnist"
+    forms = [f"{f}-{p}" for f in ("operator", "portable", "onnx") for p in ("float32", "float16")]
+    assert [path.name for path in paths] == [f"{title}-{form}" for form in [*forms, "onnx-int8"]]
+    net = get_model("deeprect_small14", pretrained=True)
+    x = net.preprocess(np.asarray(Image.open(tmp_path / "0.png"))[..., None])
+    scores = net(x).asnumpy()
+    for path in paths:
+        loaded = load_export(path)
+        tolerance = {"int8": 0.2}.get(loaded.sidecar.precision, 1e-5) * abs(scores).max()
+        np.testing.assert_allclose(loaded(x.asnumpy()), scores, rtol=0, atol=tolerance)
+        assert loaded.sidecar.card == net.card
+
+
+def test_an_unknown_model_is_one_line(tmp_path):
+    done = export("--model", "deeprect_x", "--output", tmp_path / "out")
+    assert done.returncode == 1
+    assert "unknown model 'deeprect_x'" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "out").exists()
