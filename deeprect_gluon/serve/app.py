@@ -83,7 +83,7 @@ class Metadata(BaseModel):
     name: str
     form: str
     precision: str
-    classes: List[str]
+    classes: Optional[List[str]]
     channels: int
     size: int
     max_bytes: int
@@ -192,7 +192,7 @@ def create_app(classifier: Classifier, limits: Optional[Limits] = None) -> FastA
             name=classifier.name,
             form=sidecar.form,
             precision=sidecar.precision,
-            classes=classifier.classes,
+            classes=sidecar.classes,
             channels=channels,
             size=size,
             max_bytes=limits.max_bytes,
@@ -218,7 +218,7 @@ def create_app(classifier: Classifier, limits: Optional[Limits] = None) -> FastA
             raise HTTPException(415, str(error)) from error
         except ValueError as error:
             raise HTTPException(422, str(error)) from error
-        guesses = likeliest(probabilities, classifier.classes, top)
+        guesses = likeliest(probabilities, classifier.sidecar.classes, top)
         return Answer(classes=[guess._asdict() for guess in guesses])
 
     return app

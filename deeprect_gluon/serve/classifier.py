@@ -32,8 +32,8 @@ class Classifier:
     Raises
     ------
     FileNotFoundError, ValueError, ImportError
-        As for `export.load_export`; ValueError also if the export does not say how to prepare
-        images, or its number of class names is not that of its scores.
+        As for `export.load_export`; ValueError also if the export does not say how images are
+        prepared.
     """
 
     def __init__(self, path: Path | str, max_pixels: int = 50_000_000):
@@ -46,11 +46,6 @@ class Classifier:
                 f"the sidecar of {path} does not say how images are prepared; "
                 "set net.preprocess before exporting"
             )
-        # Also the first run, which is the slowest, before anybody waits for it.
-        count = self._net(np.zeros((1, *self.sidecar.input_shape), np.float32)).shape[1]
-        self.classes = self.sidecar.classes or tuple(f"class {i}" for i in range(count))
-        if len(self.classes) != count:
-            raise ValueError(f"{path} gives {count} scores for {len(self.classes)} class names")
 
     def prepare(self, content: bytes) -> np.ndarray:
         """Decode an image file and make it the net's input.

@@ -16,7 +16,8 @@ import pytest
 import uvicorn
 from PIL import Image
 
-from deeprect_gluon import serve
+from deeprect_gluon import models, serve
+from deeprect_gluon.initializer import MSRA, rectifier_slopes
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 120  # seconds, for a machine that is busy
@@ -81,3 +82,18 @@ def wait_until(condition):
 
 def noise(height, width, seed=0):
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
+
+
+def random_net():
+    """Return a small net that knows nothing of its images and classes."""
+    net = models.get_model(
+        "deeprect_small14",
+        classes=3,
+        in_channels=1,
+        input_size=28,
+        stem="small_image",
+        width=0.1,
+        hidden=(16,),
+    )
+    net.initialize(MSRA(rectifier_slopes(net), seed=1))
+    return net

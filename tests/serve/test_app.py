@@ -10,8 +10,10 @@ from urllib.parse import urlsplit
 import numpy as np
 import pytest
 import requests
-from serving import PATIENCE, assert_right, encode, noise, serving, wait_until
+from serving import PATIENCE, assert_right, encode, noise, random_net, serving, wait_until
 
+from deeprect_gluon import images
+from deeprect_gluon.export import export
 from deeprect_gluon.serve import Classifier, Limits
 
 LIMITS = Limits(max_bytes=30_000)
@@ -118,6 +120,18 @@ def test_health_metadata_and_description(url, net):
     assert {"200", "408", "413", "415", "422", "503"} == set(
         schema["paths"]["/classify"]["post"]["responses"]
     )
+
+
+def test_mxnet_serves_a_net_without_names(pictures, tmp_path):
+    net = random_net()
+    net.preprocess = images.Preprocess(28, (0.5,), (0.5,))
+    export(net, tmp_path / "net")
+    x = net.preprocess(images.read(pictures[0], 1))
+    expected = net(x).softmax().asnumpy()[0].tolist()
+    with serving(Classifier(tmp_path / "net")) as url:
+        assert requests.get(f"{url}/metadata", timeout=PATIENCE).json()["classes"] is None
+        answer = post(url, pictures[0]).json()
+    assert_right(answer, {f"class {i}": expected[i] for i in range(3)})
 
 
 class Gated(Classifier):
