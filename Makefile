@@ -26,7 +26,7 @@ bench: setup ## Time operators, layers and networks against MXNet's and PyTorch'
 	$(PYTHON_OF_PROJECT) benchmarks/prelu.py
 	$(PYTHON_OF_PROJECT) benchmarks/layers.py
 	$(PYTHON_OF_PROJECT) benchmarks/nets.py
-	$(PYTHON_OF_PROJECT) benchmarks/model_forward.py
+	$(PYTHON_OF_PROJECT) benchmarks/where.py
 	$(PYTHON_OF_PROJECT) benchmarks/initialise.py
 
 lint: setup ## Check style: ruff and clang-format
