@@ -145,7 +145,7 @@ def variance_report(net: mx.gluon.Block, x: mx.nd.NDArray, seed: int = 0) -> Var
     for step in _steps(net):
         x = x.detach()
         x.attach_grad()
-        # Outside training MXNet's pooling forgets where its maxima were, and its gradient is garbage.
+        # Outside training MXNet's pooling forgets where its maxima were: its gradient is garbage.
         with mx.autograd.record(train_mode=True):
             y = step.run(x)
         passed.append((step, x, y))
