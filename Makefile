@@ -29,7 +29,7 @@ bench: setup ## Time operators, layers and networks against MXNet's and PyTorch'
 	$(PYTHON_OF_PROJECT) benchmarks/where.py
 	$(PYTHON_OF_PROJECT) benchmarks/initialise.py
 
-reproduce: setup ## Measure the paper's claims again, as far as not done; write docs/reproduction.md (75 minutes)
+reproduce: setup ## Measure the paper's claims, as far as not done, and report them in docs (75 minutes)
 	$(PYTHON_OF_PROJECT) scripts/reproduce run
 
 reproduce-quick: setup ## The same, much reduced, into runs/reproduce-quick (15 minutes)

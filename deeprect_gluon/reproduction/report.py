@@ -31,8 +31,7 @@ it.
   verdicts about nothing one would be wrong at this level. The paper's numbers are of ImageNet, and
   ours are not to be compared with them in size.
 - **Training** is by SGD with the paper's momentum 0.9, weight decay 0.0005 (none on slopes),
-  batches of 128, learning rate 0.01 and dropout 0.5. Nets are narrow and trainings short, so that
-  all of it takes about an hour on two cores.
+  batches of 128, learning rate 0.01 and dropout 0.5. Nets are narrow and trainings short.
 
 | claim | paper | ours, with 95 % interval | verdict |
 |---|---|---|---|

@@ -6,11 +6,10 @@ The 30-layer net at its published widths, ReLU, freshly initialised; test images
 Eqns 8 and 12 from the measured variances of the weights; measured are the mean squares of each
 layer's output and of the gradient of its input, when a normal gradient enters at the end
 (`deeprect_gluon.initializer.variance_report`). The theory leaves out poolings and the zeros around
-padded maps: the figure shows them as steps and drifts (the zeros alone take 3.6 % of the variance
-at every layer of the last stage). The gain is that of one layer, the geometric mean over the last
-stage; a measured one counts as reproduced if it is within 10 % of the predicted one. The worked
-example is the paper's: the ten convolutions of VGG's model B with a standard deviation of 0.01
-against the derived one.
+padded maps: in the figure these are steps. The gain is that of one layer, the geometric mean over
+the last stage; a measured one counts as reproduced if it is within 10 % of the predicted one. The
+worked example is the paper's: the ten convolutions of VGG's model B with a standard deviation of
+0.01 against the derived one.
 """
 
 from __future__ import annotations
