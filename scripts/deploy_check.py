@@ -34,10 +34,9 @@ def parse() -> argparse.Namespace:
 def main() -> int:
     args = parse()
     library.keep_memory()
-    print(
-        "| model | form | runtime | largest difference | tolerated | same class | per image, ms |"
-    )
-    print("|---|---|---|---|---|---|---|")
+    columns = ["model", "form", "runtime", "difference", "tolerated", "same class", "error"]
+    columns.append("ms per image")
+    print(f"| {' | '.join(columns)} |\n{'|---' * len(columns)}|")
     bad = 0
     for entry in index_file.latest(open_store(args.repo).entries):
         net = zoo.get_model(

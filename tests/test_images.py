@@ -111,3 +111,27 @@ def test_preprocess_normalises_the_central_crop():
         picture(5, 20 * 20).reshape(5, 20, 20, 3)[..., :1]
     )
     assert batch.shape == (5, 1, 20, 20)
+
+
+def test_a_border_goes_around_what_fits_and_nothing_else():
+    rule = images.Preprocess(20, (0.0,), (1.0,), resize=24, border=True)
+    pixels = np.random.default_rng(2).integers(1, 256, (3, 17, 20, 1), np.uint8)
+    x = rule(pixels).asnumpy()
+    np.testing.assert_array_equal(x[:, 0, 1:18], np.float32(pixels[..., 0]) / np.float32(255))
+    assert not x[:, 0, [0, 18, 19]].any()
+    large = np.random.default_rng(3).integers(0, 256, (17, 21, 1), np.uint8)
+    resized = images.Preprocess(20, (0.0,), (1.0,), resize=24)(large).asnumpy()
+    np.testing.assert_array_equal(rule(large).asnumpy(), resized)
+
+
+@pytest.mark.parametrize(
+    ("pixels", "error", "message"),
+    [
+        (np.zeros((20, 20, 1)), TypeError, "images are float64; give uint8"),
+        (np.zeros((20, 20), np.uint8), ValueError, r"shape \(20, 20\); give \(H, W, 1\)"),
+        (np.zeros((20, 20, 3), np.uint8), ValueError, r"shape \(20, 20, 3\); give \(H, W, 1\)"),
+    ],
+)
+def test_preprocess_names_what_is_no_image(pixels, error, message):
+    with pytest.raises(error, match=message):
+        images.Preprocess(20, (0.0,), (1.0,))(pixels)
