@@ -69,7 +69,8 @@ class ImageRecords:
     rank, size : int
         This worker's place among the workers.
     threads : int, optional
-        That decode and augment, while the batches before are used; by default one for each core.
+        That decode and augment, while the batches before are used; by default one for each core,
+        which is too many where several workers share a machine.
         At most three batches are in memory.
 
     Attributes

@@ -247,8 +247,10 @@ def _alone_in(folder: Path) -> Iterator[None]:
         lock.acquire()
     except filelock.Timeout as error:
         raise BlockingIOError(f"another process is preparing records in {folder}") from error
-    with lock:
+    try:
         yield
+    finally:
+        lock.release()
 
 
 def _make_all(
@@ -287,8 +289,8 @@ def _known_shards(path: Path, metadata: dict) -> dict[str, dict]:
         return {}
     before = json.loads(path.read_text(encoding="utf-8"))
     for key in ("format", "classes", "sources", "packing"):
-        if before[key] != metadata[key]:
-            change = "" if key == "classes" else f", {before[key]} instead of {metadata[key]}"
+        if before.get(key) != metadata[key]:
+            change = "" if key == "classes" else f", {before.get(key)} instead of {metadata[key]}"
             raise ValueError(
                 f"{path} describes records with other {key}{change}; give another folder, or "
                 "delete this one"
