@@ -14,6 +14,7 @@ import json
 import mmap
 import os
 import signal
+import warnings
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -259,7 +260,7 @@ def _make_all(
     """Make the shards, and yield what is known of all after each."""
     images = sum(len(shard.sources) for shard in shards)
     progress = tqdm(total=images, unit="image", desc=shards[0].name.rpartition("-")[0])
-    pool = ProcessPoolExecutor(processes, initializer=_die_with_parent, initargs=(os.getpid(),))
+    pool = ProcessPoolExecutor(processes, initializer=_start_worker, initargs=(os.getpid(),))
     futures = [pool.submit(_make, output, shard, known.get(shard.name)) for shard in shards]
     done = {}
     try:
@@ -310,13 +311,14 @@ def _divide(split, sources, labels, packing) -> list[_Shard]:
     return shards
 
 
-def _die_with_parent(parent: int) -> None:
-    """Let a worker end with the process that started it, however that ends."""
+def _start_worker(parent: int) -> None:
+    """Let this process end with the one that started it, however that ends."""
     pr_set_pdeathsig = 1
     ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
     if os.getppid() != parent:
         os.kill(os.getpid(), signal.SIGKILL)
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # no traceback from each worker
+    warnings.filterwarnings("ignore", module="PIL")  # odd EXIF data, which ImageNet has
 
 
 def _make(output: Path, shard: _Shard, known: dict | None) -> dict:
