@@ -31,6 +31,7 @@ bench: setup ## Time operators, layers and networks against MXNet's and PyTorch'
 	$(PYTHON_OF_PROJECT) benchmarks/nets.py
 	$(PYTHON_OF_PROJECT) benchmarks/where.py
 	$(PYTHON_OF_PROJECT) benchmarks/initialise.py
+	$(PYTHON_OF_PROJECT) benchmarks/input_pipeline.py
 
 reproduce: setup ## Measure the paper's claims, as far as not done, and report them in docs (75 minutes)
 	$(PYTHON_OF_PROJECT) scripts/reproduce run

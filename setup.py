@@ -35,7 +35,7 @@ LINK_FLAGS = ["-Wl,-Bsymbolic"]
 # Vectors wider than the instruction set's registers never cross a function that is not inlined.
 KERNEL_FLAGS = ["-Wno-psabi", "-Wno-ignored-attributes"]
 SOURCES = [
-    *("src/register.cc", "src/prelu_cpu.cc", "src/normal.cc"),
+    *("src/register.cc", "src/prelu_cpu.cc", "src/normal.cc", "src/crop.cc"),
     *(
         "src/register_conv.cc",
         "src/conv_prelu.cc",
@@ -204,6 +204,7 @@ setup(
         "filelock",
         "pooch",
         "pillow",
+        "opencv-python>=4.11",
         "safetensors>=0.4,<1",
         "jsonschema>=4.17",
         "requests",

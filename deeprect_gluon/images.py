@@ -6,7 +6,7 @@ import io
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Iterator
+from typing import Iterator, Sequence
 
 import mxnet as mx
 import numpy as np
@@ -59,15 +59,21 @@ def read(source: Path | str | bytes, channels: int = 3) -> np.ndarray:
     return pixels.reshape(*pixels.shape[:2], channels)
 
 
+def resized_shape(shape: Sequence[int], side: int) -> tuple[int, int]:
+    """Return height and width of an image (H, W, ...) whose shorter side becomes `side` pixels."""
+    height, width = shape[:2]
+    scale = side / min(height, width)
+    return max(side, round(height * scale)), max(side, round(width * scale))
+
+
 def resize_shorter(image: np.ndarray, side: int) -> np.ndarray:
     """Return an image resized so that its shorter side has `side` pixels (bicubic, antialiased)."""
-    height, width = image.shape[:2]
-    scale = side / min(height, width)
-    size = (max(side, round(width * scale)), max(side, round(height * scale)))
-    if size == (width, height):
+    height, width = resized_shape(image.shape, side)
+    if (height, width) == image.shape[:2]:
         return image
     picture = Image.fromarray(image[..., 0] if image.shape[2] == 1 else image)
-    return np.asarray(picture.resize(size, Image.BICUBIC)).reshape(size[1], size[0], -1)
+    resized = picture.resize((width, height), Image.BICUBIC)
+    return np.asarray(resized).reshape(height, width, -1)
 
 
 def center_crop(image: np.ndarray, size: int) -> np.ndarray:
@@ -102,11 +108,16 @@ def ten_crops(image: np.ndarray, size: int) -> np.ndarray:
     return np.concatenate([crops, crops[:, :, ::-1]])
 
 
-def normalise(images: np.ndarray, mean, std) -> mx.nd.NDArray:
+def normalised(images: np.ndarray, mean, std) -> np.ndarray:
     """Return uint8 images (N, H, W, C) as (N, C, H, W): scaled to 0..1, less `mean`, over `std`."""
     scaled = images.astype(np.float32) / 255
     channels_last = (scaled - np.float32(mean)) / np.float32(std)
-    return mx.nd.array(channels_last.transpose(0, 3, 1, 2))
+    return channels_last.transpose(0, 3, 1, 2)
+
+
+def normalise(images: np.ndarray, mean, std) -> mx.nd.NDArray:
+    """Return `normalised` images in an array of MXNet's."""
+    return mx.nd.array(normalised(images, mean, std))
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,16 @@ MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
 
 
+def _attributes():
+    try:
+        from gluoncv.data import ImageNet1kAttr
+    except ImportError as error:
+        raise ImportError(
+            "the names of ImageNet's classes come from GluonCV: pip install gluoncv==0.10.5.post0"
+        ) from error
+    return ImageNet1kAttr()
+
+
 def class_names() -> tuple[str, ...]:
     """Return the names of the classes of ILSVRC 2012, in the order of their WordNet numbers.
 
@@ -19,13 +29,18 @@ def class_names() -> tuple[str, ...]:
     ImportError
         If GluonCV, which has the list, is not installed.
     """
-    try:
-        from gluoncv.data import ImageNet1kAttr
-    except ImportError as error:
-        raise ImportError(
-            "the names of ImageNet's classes come from GluonCV: pip install gluoncv==0.10.5.post0"
-        ) from error
-    return tuple(ImageNet1kAttr().classes_long)
+    return tuple(_attributes().classes_long)
+
+
+def wordnet_ids() -> tuple[str, ...]:
+    """Return the WordNet numbers of the classes of ILSVRC 2012, sorted: "n01440764", ...
+
+    Raises
+    ------
+    ImportError
+        If GluonCV, which has the list, is not installed.
+    """
+    return tuple(_attributes().synset)
 
 
 def describe(net: DeepRect) -> DeepRect:

@@ -1,0 +1,214 @@
+"""ImageNet's images, or any in the same form: from RecordIO shards to batches, as the paper trains.
+
+MXNet's own `ImageRecordIter` is not used: docs/imagenet.md says what it cannot express.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Iterator, Sequence
+
+import cv2
+import mxnet as mx
+import numpy as np
+
+from ..images import center_crop, normalised, resize_shorter
+from ..library import physical_cores
+from ..models.imagenet import MEAN, STD
+from .augment import draw, render
+from .records import Shards
+
+# Batches that are being made while one is used.
+AHEAD = 2
+
+
+def decode(content: bytes) -> np.ndarray:
+    """Return the pixels of an encoded image, uint8 (H, W, 3), upright.
+
+    Raises
+    ------
+    ValueError
+        If it is no image.
+    """
+    image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR_RGB)
+    if image is None:
+        raise ValueError("not an image that OpenCV decodes")
+    return image
+
+
+class ImageRecords:
+    """Batches of images from RecordIO shards; what they hold depends on (seed, epoch, step) only.
+
+    As with `Batches`, N workers see together the batches that one would. The order of the images is
+    drawn from (seed, epoch) and the view of an image from (seed, epoch, image), so that neither
+    threads, nor workers, nor the step at which an epoch begins change a bit.
+
+    Parameters
+    ----------
+    folder : Path
+        Made by scripts/prepare_imagenet.py.
+    split : str
+        "train" or "val".
+    batch_size : int
+        Images in a step, over all workers.
+    train : bool
+        Shuffle and augment as the paper (section 3), and leave out the incomplete last batch.
+        Otherwise every image comes exactly once, in order: its central crop, the shorter side
+        resized in the paper's ratio of 256 to 224, with the bits of `net.preprocess`.
+    input_size : int
+        Height and width of the crops, in pixels.
+    sides : (int, int)
+        Range of the shorter side when training, in pixels.
+    colour : float
+        Strength of the shift of colours when training (see `augment.draw`).
+    mean, std : sequence of float
+        Of each channel, on a scale of 0 to 1.
+    seed : int
+    rank, size : int
+        This worker's place among the workers.
+    threads : int, optional
+        That decode and augment, while the batches before are used; by default one for each core,
+        which is too many where several workers share a machine.
+        At most three batches are in memory.
+
+    Attributes
+    ----------
+    classes : tuple of str
+        Names, in the order of the labels.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        If the folder does not hold the whole split (see `Shards`), or an argument does not fit.
+    """
+
+    def __init__(
+        self,
+        folder: Path | str,
+        split: str,
+        batch_size: int,
+        *,
+        train: bool,
+        input_size: int = 224,
+        sides: tuple[int, int] = (256, 512),
+        colour: float = 0.1,
+        mean: Sequence[float] = MEAN,
+        std: Sequence[float] = STD,
+        seed: int = 0,
+        rank: int = 0,
+        size: int = 1,
+        threads: int | None = None,
+    ):
+        self.shards = Shards(folder, split)
+        images = len(self.shards)
+        threads = physical_cores() if threads is None else threads
+        if batch_size < 1 or (train and batch_size > images):
+            most = f"to {images}" if train else "or more"
+            raise ValueError(f"batch_size={batch_size} with {images} images; give 1 {most}")
+        if train and batch_size % size:
+            raise ValueError(
+                f"batch_size={batch_size} is not a multiple of the {size} workers; "
+                "equal parts keep the average of their gradients that of the batch"
+            )
+        if train and not input_size <= sides[0] <= sides[1]:
+            raise ValueError(
+                f"sides={sides} must be a range of lengths with room for a crop of "
+                f"input_size={input_size} pixels"
+            )
+        if threads < 1:
+            raise ValueError(f"threads={threads} must be at least 1")
+        self.batch_size, self.train, self.seed, self.threads = batch_size, train, seed, threads
+        self.input_size, self.sides, self.colour = input_size, sides, colour
+        self.mean, self.std, self.rank, self.size = mean, std, rank, size
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self.shards.classes
+
+    def __len__(self) -> int:
+        """Steps in an epoch."""
+        whole, rest = divmod(len(self.shards), self.batch_size)
+        return whole + (rest > 0 and not self.train)
+
+    def epoch(
+        self, epoch: int = 0, start: int = 0
+    ) -> Iterator[tuple[mx.nd.NDArray, mx.nd.NDArray]]:
+        """Yield this worker's (images, labels) of each step from `start`; a last part may be empty.
+
+        Images are float32 (n, 3, input_size, input_size). Steps before `start` cost nothing.
+
+        Raises
+        ------
+        ValueError
+            If an image cannot be read or decoded; the message names it.
+        """
+        if not 0 <= start <= len(self):
+            raise ValueError(f"start={start} is not a step of an epoch of {len(self)}")
+        return self._epoch(epoch, start)
+
+    def _epoch(self, epoch: int, start: int) -> Iterator[tuple[mx.nd.NDArray, mx.nd.NDArray]]:
+        pool = ThreadPoolExecutor(self.threads, thread_name_prefix="images")
+        pending: deque[tuple[np.ndarray, list[Future]]] = deque()
+        parts = self._parts(epoch, start)
+        try:
+            while True:
+                for part in parts:
+                    pending.append(self._begin(pool, epoch, part))
+                    if len(pending) > AHEAD:
+                        break
+                if not pending:
+                    return
+                images, labels = pending[0]
+                labels = mx.nd.array([label.result() for label in labels])
+                pending.popleft()
+                yield mx.nd.from_numpy(images), labels
+                del images
+        finally:
+            for _, labels in pending:
+                for label in labels:
+                    label.cancel()
+            pool.shutdown()
+
+    def _parts(self, epoch: int, start: int) -> Iterator[np.ndarray]:
+        """Yield the numbers of this worker's images in each step, where it has any."""
+        order = np.arange(len(self.shards))
+        if self.train:
+            order = np.random.default_rng([self.seed, epoch]).permutation(order)
+        for step in range(start, len(self)):
+            chosen = order[step * self.batch_size : (step + 1) * self.batch_size]
+            part = np.array_split(chosen, self.size)[self.rank]
+            # Zero-size arrays are not legal in MXNet's default mode.
+            if len(part):
+                yield part
+
+    def _rng(self, epoch: int, i: int) -> np.random.Generator:
+        """Return what the view of image number `i` is drawn with."""
+        # One more than i: a generator seeded with a final 0 would be that of the order.
+        return np.random.default_rng([self.seed, epoch, i + 1])
+
+    def _begin(
+        self, pool: ThreadPoolExecutor, epoch: int, part: np.ndarray
+    ) -> tuple[np.ndarray, list[Future]]:
+        images = np.empty((len(part), 3, self.input_size, self.input_size), np.float32)
+        labels = [pool.submit(self._load, epoch, int(i), out) for i, out in zip(part, images)]
+        return images, labels
+
+    def _load(self, epoch: int, i: int, out: np.ndarray) -> int:
+        """Write image number `i` as the net will see it, and return its label."""
+        content, label = self.shards.read(i)
+        try:
+            image = decode(content)
+        except ValueError as error:
+            raise ValueError(f"{self.shards.describe(i)} is {error}") from error
+        if self.train:
+            view = draw(
+                image.shape[:2], self.input_size, self.sides, self.colour, self._rng(epoch, i)
+            )
+            render(image, view, self.mean, self.std, out)
+        else:
+            resized = resize_shorter(image, round(self.input_size * 256 / 224))
+            crop = center_crop(resized, self.input_size)
+            out[:] = normalised(crop[None], self.mean, self.std)[0]
+        return label

@@ -1,0 +1,397 @@
+"""From archives or folders of images to RecordIO shards: in parallel, restartable, verified.
+
+Everything written depends on the sources and the options only: not on the number of processes, nor
+on how often the work was interrupted. A split's metadata (see `records`) is replaced after every
+shard; its last replacement says that the split is complete.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import io
+import json
+import mmap
+import os
+import signal
+import warnings
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Iterator, NamedTuple, Sequence
+
+import filelock
+import mxnet as mx
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from ..files import write_atomically
+from ..images import read, resize_shorter
+from ..models.imagenet import class_names, wordnet_ids
+from .imagenet_sources import Source
+from .records import FORMAT, check_file, describe_file, pack, unframe, unpack
+
+_NOT_WHOLE = "{} was not written whole ({}); see whether the disk is full"
+# Images of ILSVRC 2012.
+COUNTS = {"train": 1_281_167, "val": 50_000}
+
+
+@dataclass(frozen=True)
+class Packing:
+    """How images are packed.
+
+    Parameters
+    ----------
+    shorter_side : int, optional
+        Images with a longer one are resized to it (bicubic). Otherwise, and by default, a JPEG is
+        packed with the bytes it came in.
+    quality : int
+        Of the JPEGs that are made: of resized images, of other formats, and of CMYK.
+    seed : int
+        Of the order of the images.
+    images_per_shard : int
+    """
+
+    shorter_side: int | None = None
+    quality: int = 95
+    seed: int = 0
+    images_per_shard: int = 5000
+
+    def __post_init__(self):
+        for name, least, most in (
+            ("shorter_side", 1, None),
+            ("quality", 1, 100),
+            ("images_per_shard", 1, None),
+        ):
+            value = getattr(self, name)
+            if value is not None and not least <= value <= (most or value):
+                limit = f"at most {most}" if value > least else f"at least {least}"
+                raise ValueError(f"{name}={value} must be {limit}")
+
+
+class DamagedImagesError(ValueError):
+    """Some sources are no whole images, and nobody said that they may be left out."""
+
+
+class _Shard(NamedTuple):
+    name: str
+    identifiers: list[int]
+    labels: list[int]
+    sources: list[Source]
+    packing: Packing
+
+    def plan(self) -> str:
+        """Return a digest of what makes this shard's content."""
+        images = [
+            [identifier, label, source.name, source.length]
+            for identifier, label, source in zip(self.identifiers, self.labels, self.sources)
+        ]
+        return hashlib.sha256(json.dumps([images, asdict(self.packing)]).encode()).hexdigest()
+
+
+def find_classes(sources: Sequence[Source]) -> list[dict]:
+    """Return the classes of images, in the order of their labels: that of their WordNet numbers.
+
+    Returns
+    -------
+    list of dict
+        id and name, which differ where the classes are the thousand of ILSVRC 2012.
+
+    Raises
+    ------
+    ImportError
+        If they are, and GluonCV, which has their names, is not installed.
+    """
+    ids = sorted({source.wordnet_id for source in sources})
+    names = class_names() if _are_ilsvrc(ids) else ids
+    return [{"id": wordnet_id, "name": name} for wordnet_id, name in zip(ids, names)]
+
+
+def known_classes(output: Path, split: str) -> list[dict] | None:
+    """Return the classes of a split whose preparation was at least begun, or None."""
+    path = output / f"{split}.json"
+    return json.loads(path.read_text(encoding="utf-8"))["classes"] if path.exists() else None
+
+
+def summary(metadata: dict) -> str:
+    """Return what was made, in a few words, with a warning where it is not what ILSVRC has."""
+    split, images, classes = metadata["split"], metadata["images"], metadata["classes"]
+    size = sum(file["bytes"] for shard in metadata["shards"] for file in shard["files"].values())
+    text = (
+        f"{split}: {images:,} images of {len(classes):,} classes in {len(metadata['shards'])} "
+        f"shards, {size / 2**30:.2f} GiB"
+    )
+    damaged = metadata["sources"] - images
+    if damaged:
+        text += f"; {damaged} damaged ones were left out ({split}-damaged.txt lists them)"
+    expected = COUNTS.get(split)
+    if _are_ilsvrc([entry["id"] for entry in classes]) and images != expected:
+        text += f"\nwarning: ILSVRC 2012 has {expected:,} images in {split}"
+    return text
+
+
+def _are_ilsvrc(ids: Sequence[str]) -> bool:
+    return len(ids) == 1000 and tuple(ids) == wordnet_ids()
+
+
+def recode(content: bytes, packing: Packing) -> bytes:
+    """Return the JPEG to be packed for an encoded image.
+
+    A grey or RGB JPEG that is not to be resized stays as it is. ImageNet has a PNG and some CMYK
+    images among its files named .JPEG; of these, as of all others, an RGB JPEG is made.
+
+    Raises
+    ------
+    ValueError
+        If it is no image, or a damaged one.
+    """
+    image = read(content)
+    if packing.shorter_side is not None and min(image.shape[:2]) > packing.shorter_side:
+        image = resize_shorter(image, packing.shorter_side)
+    else:
+        with Image.open(io.BytesIO(content)) as file:
+            if file.format == "JPEG" and file.mode in ("L", "RGB"):
+                return content
+    result = io.BytesIO()
+    Image.fromarray(image).save(result, "JPEG", quality=packing.quality)
+    return result.getvalue()
+
+
+def prepare(
+    output: Path,
+    split: str,
+    sources: Sequence[Source],
+    classes: Sequence[dict],
+    packing: Packing,
+    processes: int = 1,
+    allow_damaged: bool = False,
+) -> dict:
+    """Pack a split, or what is missing of it.
+
+    A shard that is there is kept if it was made from the same sources and every byte is right.
+
+    Parameters
+    ----------
+    output : Path
+        Folder; made if it is missing.
+    split : str
+    sources : sequence of Source
+    classes : sequence of dict
+        As `find_classes` returns them.
+    packing : Packing
+    processes : int
+    allow_damaged : bool
+        Leave out the sources that are no whole images. They are listed in `<split>-damaged.txt`
+        and in the metadata either way.
+
+    Returns
+    -------
+    dict
+        The split's metadata.
+
+    Raises
+    ------
+    DamagedImagesError
+        If there are damaged sources and they may not be left out.
+    ValueError
+        If an image's class is not among the classes, or the folder holds the split in another form.
+    OSError
+        If a file cannot be read or written, or another process is at work in the folder.
+    """
+    output.mkdir(parents=True, exist_ok=True)
+    labels = {entry["id"]: label for label, entry in enumerate(classes)}
+    for source in sources:
+        if source.wordnet_id not in labels:
+            raise ValueError(
+                f"{source.name} is of class {source.wordnet_id}, which is not one of the "
+                f"{len(labels)} classes of the training images"
+            )
+    path = output / f"{split}.json"
+    metadata = {
+        "format": FORMAT,
+        "split": split,
+        "complete": False,
+        "images": 0,
+        "classes": list(classes),
+        "sources": len(sources),
+        "packing": asdict(packing),
+        "shards": [],
+    }
+    with _alone_in(output):
+        for leftover in output.glob(f".[0-9]*.{split}[-.]*"):  # of a process that was killed
+            leftover.unlink()
+        known = _known_shards(path, metadata)
+        shards = _divide(split, sources, labels, packing)
+        for finished in _make_all(output, shards, known, processes):
+            metadata["shards"] = finished
+            _write(path, metadata)
+        damaged = [image for entry in metadata["shards"] for image in entry["damaged"]]
+        _list_damaged(output / f"{split}-damaged.txt", damaged)
+        if damaged and not allow_damaged:
+            raise DamagedImagesError(
+                f"{len(damaged)} of {len(sources)} images of {split} are damaged, "
+                f"{damaged[0]['name']} first ({output / split}-damaged.txt lists them): replace "
+                "them and run this again, or allow that they are left out"
+            )
+        metadata["images"] = sum(entry["images"] for entry in metadata["shards"])
+        metadata["complete"] = True
+        _write(path, metadata)
+    return metadata
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    lock = filelock.FileLock(folder / ".lock", timeout=0)
+    try:
+        lock.acquire()
+    except filelock.Timeout as error:
+        raise BlockingIOError(f"another process is preparing records in {folder}") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _make_all(
+    output: Path, shards: Sequence[_Shard], known: dict[str, dict], processes: int
+) -> Iterator[list[dict]]:
+    """Make the shards, and yield what is known of all after each."""
+    images = sum(len(shard.sources) for shard in shards)
+    progress = tqdm(total=images, unit="image", desc=shards[0].name.rpartition("-")[0])
+    pool = ProcessPoolExecutor(processes, initializer=_start_worker, initargs=(os.getpid(),))
+    futures = [pool.submit(_make, output, shard, known.get(shard.name)) for shard in shards]
+    done = {}
+    try:
+        for future in as_completed(futures):
+            entry = future.result()
+            done[entry["name"]] = entry
+            progress.update(entry["images"] + len(entry["damaged"]))
+            # What is known of later shards stays, so that an interruption does not lose them.
+            yield [entry for _, entry in sorted({**known, **done}.items())]
+    finally:
+        for future in futures:
+            future.cancel()
+        pool.shutdown()
+        progress.close()
+
+
+def _list_damaged(path: Path, damaged: Sequence[dict]) -> None:
+    if damaged:
+        _write_text(path, "".join(f"{image['name']}\t{image['reason']}\n" for image in damaged))
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _known_shards(path: Path, metadata: dict) -> dict[str, dict]:
+    """Return what an earlier run finished, if it was to make the same."""
+    if not path.exists():
+        return {}
+    before = json.loads(path.read_text(encoding="utf-8"))
+    for key in ("format", "classes", "sources", "packing"):
+        if before.get(key) != metadata[key]:
+            change = "" if key == "classes" else f", {before.get(key)} instead of {metadata[key]}"
+            raise ValueError(
+                f"{path} describes records with other {key}{change}; give another folder, or "
+                "delete this one"
+            )
+    return {entry["name"]: entry for entry in before["shards"]}
+
+
+def _divide(split, sources, labels, packing) -> list[_Shard]:
+    """Shuffle the images and divide them among shards."""
+    order = np.random.default_rng(packing.seed).permutation(len(sources)).tolist()
+    shards = []
+    for start in range(0, len(order), packing.images_per_shard):
+        chosen = [sources[i] for i in order[start : start + packing.images_per_shard]]
+        identifiers = list(range(start, start + len(chosen)))
+        own = [labels[source.wordnet_id] for source in chosen]
+        shards.append(_Shard(f"{split}-{len(shards):05d}", identifiers, own, chosen, packing))
+    return shards
+
+
+def _start_worker(parent: int) -> None:
+    """Let this process end with the one that started it, however that ends."""
+    pr_set_pdeathsig = 1
+    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
+    if os.getppid() != parent:
+        os.kill(os.getpid(), signal.SIGKILL)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # no traceback from each worker
+    warnings.filterwarnings("ignore", module="PIL")  # odd EXIF data, which ImageNet has
+
+
+def _make(output: Path, shard: _Shard, known: dict | None) -> dict:
+    """Make a shard's files, or keep them, and return the shard's metadata."""
+    plan = shard.plan()
+    if known is not None and known["plan"] == plan and not known["damaged"]:
+        try:
+            for name, expected in known["files"].items():
+                check_file(output / name, expected)
+            return known
+        except (ValueError, FileNotFoundError):
+            pass  # it is made again
+    records, index, listing = (
+        output / f"{shard.name}{suffix}" for suffix in (".rec", ".idx", ".lst")
+    )
+    packed, damaged = [], []
+
+    def write_records(temporary: Path) -> None:
+        file = mx.recordio.MXRecordIO(str(temporary), "w")
+        for identifier, label, source in zip(shard.identifiers, shard.labels, shard.sources):
+            try:
+                content = recode(source.read(), shard.packing)
+            except ValueError as error:
+                damaged.append({"name": source.name, "reason": str(error)})
+                continue
+            try:
+                file.write(pack(content, label, identifier))
+            except mx.MXNetError as error:
+                raise OSError(_NOT_WHOLE.format(records, str(error).splitlines()[-1])) from error
+            packed.append((identifier, label, source.name))
+        file.close()
+        starts.extend(_read_back(temporary, [identifier for identifier, *_ in packed]))
+
+    starts: list[int] = []
+    write_atomically(records, write_records)
+    offsets = "".join(f"{row[0]}\t{start}\n" for row, start in zip(packed, starts))
+    names = "".join("{}\t{}\t{}\n".format(*row) for row in packed)
+    _write_text(index, offsets)
+    _write_text(listing, names)
+    return {
+        "name": shard.name,
+        "plan": plan,
+        "images": len(packed),
+        "damaged": damaged,
+        "files": {path.name: describe_file(path) for path in (records, index, listing)},
+    }
+
+
+def _read_back(path: Path, identifiers: Sequence[int]) -> list[int]:
+    """Return where each record begins, after checking that all were written.
+
+    Raises
+    ------
+    OSError
+        If they were not. MXNet's writer does not tell of a disk that is full when it closes.
+    """
+    if not identifiers:
+        return []
+    starts, position = [], 0
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as frames:
+        try:
+            for identifier in identifiers:
+                starts.append(position)
+                record, position = unframe(frames, position)
+                unpack(record, identifier)
+        except ValueError as error:
+            raise OSError(_NOT_WHOLE.format(path, error)) from error
+    return starts
+
+
+def _write(path: Path, metadata: dict) -> None:
+    _write_text(path, json.dumps(metadata, indent=1, ensure_ascii=False) + "\n")
+
+
+def _write_text(path: Path, text: str) -> None:
+    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
