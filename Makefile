@@ -1,11 +1,11 @@
 .DEFAULT_GOAL := help
 PYTHON_OF_PROJECT := .venv/bin/python
-CXX_SOURCES := $(wildcard src/*.h src/*.cc src/*.cu src/*.cuh tests/*/*.h tests/*/*.cc)
+CXX_SOURCES := $(wildcard src/*.h src/*.cc src/*.cu src/*.cuh tests/*/*.h tests/*/*.cc examples/*/*.h examples/*/*.cc)
 
-.PHONY: help setup demo train-smoke test deploy-check sanitize bench lint format clean
+.PHONY: help setup demo train-smoke test deploy-check sanitize bench reproduce reproduce-quick lint format clean
 
 help: ## Show what can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: .venv/.ready ## Make .venv: dependencies, the project, Horovod
 
@@ -32,10 +32,16 @@ bench: setup ## Time operators, layers and networks against MXNet's and PyTorch'
 	$(PYTHON_OF_PROJECT) benchmarks/prelu.py
 	$(PYTHON_OF_PROJECT) benchmarks/layers.py
 	$(PYTHON_OF_PROJECT) benchmarks/nets.py
-	$(PYTHON_OF_PROJECT) benchmarks/model_forward.py
+	$(PYTHON_OF_PROJECT) benchmarks/where.py
 	$(PYTHON_OF_PROJECT) benchmarks/initialise.py
 	$(PYTHON_OF_PROJECT) benchmarks/horovod_scaling.py
 	$(PYTHON_OF_PROJECT) benchmarks/input_pipeline.py
+
+reproduce: setup ## Measure the paper's claims, as far as not done, and report them in docs (75 minutes)
+	$(PYTHON_OF_PROJECT) scripts/reproduce run
+
+reproduce-quick: setup ## The same, much reduced, into runs/reproduce-quick (15 minutes)
+	$(PYTHON_OF_PROJECT) scripts/reproduce run --quick
 
 lint: setup ## Check style: ruff and clang-format
 	$(PYTHON_OF_PROJECT) -m ruff check .

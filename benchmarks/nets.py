@@ -1,117 +1,60 @@
-"""Whole networks: ours, ours without the fused convolution, and PyTorch, side by side.
+"""Whole networks: ours, MXNet, PyTorch and ONNX Runtime, side by side.
 
     DEEPRECT_BENCH_TORCH_PYTHON=/path/to/python python benchmarks/nets.py
-        [--models deeprect_a ...] [--batches 1 2 8] [--modes inference training] [--rounds 5]
+        [--models deeprect_a …] [--batches 1 2 8] [--modes inference training] [--rounds 5]
 
-PyTorch is left out unless the environment names an interpreter that has it. Every contender is a
-process of its own with the same weights and images, whose outputs are compared first; rounds are
-interleaved. Prints a Markdown table: medians in milliseconds, how many times faster ours is than
-each of the others, and peak memory. A training step is forward, backward and an SGD update.
+Every contender is a process of its own (see contenders/) with the same weights and images, its
+library's own settings, and a C library that keeps freed memory. Outputs are compared before
+anything is timed; then the contenders take turns, one pass each, so that a slow moment of the
+machine meets all of them. PyTorch is left out unless the environment names an interpreter that has
+it. Prints Markdown tables of medians in milliseconds and of peak memory, and writes
+nets_benchmark.json and nets_benchmark.png into docs/.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 
+from deeprect_gluon.models import Config, model_names
+
+CONTENDERS = Path(__file__).with_name("contenders")
+DOCS = Path(__file__).resolve().parents[1] / "docs"
 SMALL = {"stem": "small_image", "input_size": 28, "in_channels": 1, "classes": 10}
-TORCH = Path(__file__).with_name("torch_nets.py")
-
-
-def configuration(name: str) -> dict:
-    return {"name": name, **(SMALL if name.startswith("deeprect_small") else {})}
-
-
-def describe(net) -> dict:
-    """Return what another framework needs to build the same network."""
-    from deeprect_gluon.models import Config
-    from deeprect_gluon.models.config import MaxPool
-
-    config = Config(**net.config)
-    layers = [
-        ["pool", layer.kernel, layer.stride]
-        if isinstance(layer, MaxPool)
-        else ["conv", layer.filters, layer.kernel, layer.stride, layer.pads[0]]
-        for layer in config.layers
-    ]
-    return {
-        "in_channels": config.in_channels,
-        "layers": layers,
-        "map_size": config.map_size(),
-        "pyramid": config.pyramid,
-        "hidden": config.hidden,
-        "classes": config.classes,
-        "dropout": config.dropout,
-    }
-
-
-def serve(fast: bool) -> None:
-    """Answer requests, one JSON line each; torch_nets.py speaks the same protocol."""
-    import mxnet as mx
-
-    import deeprect_gluon  # noqa: F401  (prepares MXNet's environment)
-    from deeprect_gluon.initializer import MSRA, rectifier_slopes
-    from deeprect_gluon.models import get_model
-
-    loss = mx.gluon.loss.SoftmaxCrossEntropyLoss()
-    for line in sys.stdin:
-        request = json.loads(line)
-        if "load" in request:
-            folder = Path(request["load"])
-            net = get_model(**request["config"], fast=fast)
-            if request["mode"] == "inference":
-                net.collect_params().setattr("grad_req", "null")
-            net.initialize(MSRA(rectifier_slopes(net), seed=1))
-            net.hybridize(static_alloc=True, static_shape=True)
-            x = mx.nd.array(np.load(folder / "x.npy"))
-            label = mx.nd.zeros((len(x),))
-            y = net(x).asnumpy()
-            if request["save"]:
-                values = [p.data().asnumpy() for p in net.collect_params().values()]
-                np.savez(folder / "weights.npz", *values)
-                (folder / "net.json").write_text(json.dumps(describe(net)))
-            np.save(folder / "y.npy", y)
-            if request["mode"] == "training":
-                trainer = mx.gluon.Trainer(
-                    net.collect_params(), "sgd", {"learning_rate": 1e-9, "momentum": 0.9}
-                )
-            answer = {}
-        else:
-            start = time.perf_counter()
-            if request["time"] == "inference":
-                net(x).wait_to_read()
-            else:
-                with mx.autograd.record():
-                    value = loss(net(x), label)
-                value.backward()
-                trainer.step(len(x))
-                mx.nd.waitall()
-            answer = {"seconds": time.perf_counter() - start}
-        answer["peak"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-        print(json.dumps(answer), flush=True)
+TORCH = os.environ.get("DEEPRECT_BENCH_TORCH_PYTHON")
+OURS = "deeprect_gluon"
+# What this process's import of the library set is not a default of the others.
+SETTINGS = ("OMP_NUM_THREADS", "MXNET_EXEC_INPLACE_GRAD_SUM_CAP", "PYTHONPATH")
+# As library.keep_memory does, for the frameworks that have no memory pool of their own.
+KEEP_MEMORY = {
+    "MALLOC_TRIM_THRESHOLD_": str(1 << 40),
+    "MALLOC_MMAP_MAX_": "0",
+    "MALLOC_ARENA_MAX": "1",
+}
 
 
 class Contender:
-    """A process that runs one implementation."""
+    """A process that runs one implementation; contenders/protocol.py is its other end."""
 
-    def __init__(self, command: list[str]):
-        threads = str(len(os.sched_getaffinity(0)))
+    def __init__(self, python: str, script: str, *args: str):
+        environment = {k: v for k, v in os.environ.items() if k not in SETTINGS}
         self.process = subprocess.Popen(
-            command,
+            [python, str(CONTENDERS / script), *args],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env={**os.environ, "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", threads)},
+            env={**environment, **KEEP_MEMORY},
         )
 
     def ask(self, **request) -> dict:
@@ -119,82 +62,131 @@ class Contender:
         self.process.stdin.flush()
         line = self.process.stdout.readline()
         if not line:
-            raise RuntimeError(f"{self.process.args} ended with status {self.process.wait()}")
+            raise SystemExit(f"{self.process.args} ended with status {self.process.wait()}")
         return json.loads(line)
 
-    def close(self) -> None:
+    def __enter__(self) -> Contender:
+        return self
+
+    def __exit__(self, *_) -> None:
         self.process.stdin.close()
         self.process.wait()
 
 
-def commands() -> dict[str, list[str]]:
-    this = [sys.executable, __file__, "--serve"]
-    result = {"fused": [*this, "fused"], "plain": [*this, "plain"]}
-    torch = os.environ.get("DEEPRECT_BENCH_TORCH_PYTHON")
-    if torch:
-        result["PyTorch"] = [torch, str(TORCH)]
+def contenders(mode: str) -> dict[str, tuple[str, ...]]:
+    """Return (interpreter, script, arguments) of those that can run a mode, ours first."""
+    here = sys.executable
+    result = {
+        OURS: (here, "gluon.py", "fused"),
+        "fast=False": (here, "gluon.py", "plain"),
+    }
+    if mode == "inference":
+        result["MXNet"] = (here, "mxnet_builtin.py")
+        result["ONNX Runtime"] = (here, "onnx_runtime.py")
+    if TORCH:
+        result["PyTorch"] = (TORCH, "pytorch.py", "eager")
+        result["torch.compile"] = (TORCH, "pytorch.py", "compiled")
     return result
 
 
-def compare(name: str, batch: int, mode: str, rounds: int) -> str:
-    """Return a row of the table."""
-    config = configuration(name)
-    with tempfile.TemporaryDirectory() as folder:
-        from deeprect_gluon.models import Config
-
-        full = Config(**config)
-        shape = (batch, full.in_channels, full.input_size, full.input_size)
-        x = np.random.default_rng(0).standard_normal(shape)
-        np.save(f"{folder}/x.npy", x.astype(np.float32))
-        load = {"load": folder, "config": config, "mode": mode}
-        contenders = {key: Contender(command) for key, command in commands().items()}
-        writer = Contender(commands()["plain"])  # a process of its own: its memory is not counted
-        writer.ask(**load, save=True)
-        writer.close()
-        outputs = {}
-        for key, contender in contenders.items():
-            contender.ask(**load, save=False)
-            outputs[key] = np.load(f"{folder}/y.npy")
-        first = outputs["fused"]
-        for key, y in outputs.items():
-            error = np.abs(y - first).max() / np.abs(first).max()
-            if not error < 1e-4:
-                raise RuntimeError(f"{key} differs from ours by {error:.1e}: nothing to compare")
-        times = {key: [] for key in contenders}
-        for r in range(rounds + 1):
-            for key, contender in contenders.items():
-                answer = contender.ask(time=mode)
-                if r:
-                    times[key].append(answer["seconds"])
-        peaks = {key: contender.ask(time=mode)["peak"] for key, contender in contenders.items()}
-        for contender in contenders.values():
-            contender.close()
-    medians = {key: statistics.median(t) for key, t in times.items()}
-    cells = [f"{1e3 * m:.0f}" for m in medians.values()]
-    cells += [f"{m / medians['fused']:.2f}" for key, m in medians.items() if key != "fused"]
-    cells += [f"{p:.1f}" for p in peaks.values()]
-    return f"| {name} | {mode} | {batch} | {' | '.join(cells)} |"
+def require_equal(name: str, y: np.ndarray, ours: np.ndarray) -> None:
+    error = np.abs(y - ours).max() / np.abs(ours).max()
+    if not error < 1e-4:
+        raise SystemExit(f"{name} differs from ours by {error:.1e}: there is nothing to compare")
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--models", nargs="+", default=["deeprect_small14", "deeprect_a"])
-    parser.add_argument("--batches", nargs="+", type=int, default=[1, 2, 8])
-    parser.add_argument("--modes", nargs="+", default=["inference", "training"])
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--serve", choices=["fused", "plain"], help=argparse.SUPPRESS)
+def compare(config: Config, batch: int, mode: str, rounds: int) -> dict:
+    """Return {contender: median seconds} and {contender: GiB} of a network."""
+    arguments = {"name": config.name, **(SMALL if "small" in config.name else {})}
+    shape = (batch, config.in_channels, config.input_size, config.input_size)
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
+        np.save(f"{folder}/x.npy", np.random.default_rng(0).standard_normal(shape, np.float32))
+        load = {"load": folder, "config": arguments, "mode": mode}
+        with Contender(sys.executable, "gluon.py", "plain") as writer:
+            writer.ask(**load, save=True)
+        running, outputs = {}, {}
+        for name, command in contenders(mode).items():
+            running[name] = stack.enter_context(Contender(*command))
+            running[name].ask(**load)
+            outputs[name] = np.load(f"{folder}/y.npy")
+            require_equal(name, outputs[name], outputs[OURS])
+        for contender in running.values():
+            contender.ask(run=True)  # the first pass allocates, and compiles
+        answers = {name: [] for name in running}
+        for _ in range(rounds):
+            for name, contender in running.items():
+                answers[name].append(contender.ask(run=True))
+    return {
+        "seconds": {
+            n: statistics.median(a["seconds"] for a in all_) for n, all_ in answers.items()
+        },
+        "gib": {name: all_[-1]["gib"] for name, all_ in answers.items()},
+    }
+
+
+def table(rows: list[dict], mode: str) -> str:
+    """Return Markdown: milliseconds and, in brackets, how many times ours; then memory."""
+    names = list(rows[0]["seconds"])
+    head = ["network", "batch", *(f"{n}, ms" for n in names), *(f"{n}, GiB" for n in names)]
+    lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
+    for row in rows:
+        seconds = row["seconds"]
+        cells = [row["model"], str(row["batch"])]
+        for name in names:
+            ratio = f" ({seconds[name] / seconds[OURS]:.2f}x)" if name != OURS else ""
+            cells.append(f"{1e3 * seconds[name]:.3g}{ratio}")
+        cells += [f"{row['gib'][name]:.2f}" for name in names]
+        lines.append(f"| {' | '.join(cells)} |")
+    return f"\n{mode}\n\n" + "\n".join(lines)
+
+
+def plot(rows: list[dict], path: Path) -> None:
+    modes = list(dict.fromkeys(row["mode"] for row in rows))
+    figure = Figure(figsize=(11, 3.6 * len(modes)), dpi=110, layout="constrained")
+    FigureCanvasAgg(figure)
+    for axes, mode in zip(figure.subplots(len(modes), 1, squeeze=False)[:, 0], modes):
+        chosen = [row for row in rows if row["mode"] == mode]
+        names = [name for name in chosen[0]["seconds"] if name != OURS]
+        for i, name in enumerate(names):
+            heights = [row["seconds"][name] / row["seconds"][OURS] for row in chosen]
+            at = np.arange(len(chosen)) + (i - len(names) / 2 + 0.5) * 0.8 / len(names)
+            axes.bar(at, heights, 0.8 / len(names), label=name)
+        axes.axhline(1, color="black", linewidth=0.8)
+        axes.set(ylabel="time / ours", title=mode)
+        axes.set_xticks(range(len(chosen)))
+        axes.set_xticklabels(
+            [f"{row['model']}\nbatch {row['batch']}" for row in chosen], fontsize=8
+        )
+        axes.legend(fontsize="small")
+    figure.savefig(path)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    add = parser.add_argument
+    networks = ["deeprect_small14", "deeprect_a", "deeprect_b", "deeprect_c"]
+    add("--models", nargs="+", default=networks, choices=model_names(), metavar="MODEL")
+    add("--batches", nargs="+", type=int, default=[1, 2, 8])
+    add("--modes", nargs="+", default=["inference", "training"], choices=["inference", "training"])
+    add("--rounds", type=int, default=5)
+    add("--output", type=Path, default=DOCS, help="folder for the JSON and the plot")
     args = parser.parse_args()
-    if args.serve:
-        serve(args.serve == "fused")
-        return
-    keys = list(commands())
-    head = ["net", "mode", "batch", *(f"{key}, ms" for key in keys)]
-    head += [f"{key} / fused" for key in keys[1:]] + [f"{key}, GiB" for key in keys]
-    print(f"| {' | '.join(head)} |\n|{'---|' * len(head)}", flush=True)
-    for name in args.models:
-        for mode in args.modes:
+    if not TORCH:
+        print("DEEPRECT_BENCH_TORCH_PYTHON is not set: PyTorch is left out")
+    rows = []
+    for mode in args.modes:
+        for name in args.models:
+            config = Config(**{"name": name, **(SMALL if "small" in name else {})})
             for batch in args.batches:
-                print(compare(name, batch, mode, args.rounds), flush=True)
+                row = {"model": name, "mode": mode, "batch": batch}
+                rows.append({**row, **compare(config, batch, mode, args.rounds)})
+                print(f"{mode}, {name}, batch {batch}: done", file=sys.stderr)
+        print(table([row for row in rows if row["mode"] == mode], mode))
+    report = {"cores": len(os.sched_getaffinity(0)), "rounds": args.rounds, "rows": rows}
+    (args.output / "nets_benchmark.json").write_text(json.dumps(report, indent=1) + "\n")
+    plot(rows, args.output / "nets_benchmark.png")
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from typing import Callable, Iterator, Sequence
 import mxnet as mx
 import numpy as np
 
+from . import tiling
 from .images import center_crop, normalise, resize_shorter, ten_crops
 from .models import Config, DeepRect
 from .nn import SpatialPyramidPooling
@@ -56,6 +57,7 @@ def dense_view(
     scales: Sequence[int] = (256, 384, 480),
     flip: bool = True,
     max_windows: int = 64,
+    tile: int = 64,
 ) -> np.ndarray:
     """Score every window of the last map at several scales (the paper's Tables 4 and 6).
 
@@ -69,7 +71,10 @@ def dense_view(
     flip : bool
         Score the mirror image too.
     max_windows : int
-        Windows of an image that the fully-connected layers see together: it bounds the memory.
+        Windows of an image that the fully-connected layers see together, and
+    tile : int
+        height and width of the part of the last map that the convolutions compute together: they
+        bound the memory. The maps of an ordinary photograph fit into one tile.
 
     Raises
     ------
@@ -86,7 +91,7 @@ def dense_view(
             )
         resized = resize_shorter(image, scale)
         views = np.stack([resized, resized[:, ::-1]] if flip else [resized])
-        windows = dense_probabilities(net, _to_input(net, views), max_windows)
+        windows = dense_probabilities(net, _to_input(net, views), max_windows, tile)
         probabilities.append(windows.mean(axis=(0, 1, 2)))
     return np.mean(probabilities, axis=0)
 
@@ -110,7 +115,9 @@ def _tiles(rows: int, columns: int, most: int) -> Iterator[tuple[slice, slice]]:
             yield slice(top, min(top + height, rows)), slice(left, min(left + width, columns))
 
 
-def dense_probabilities(net: DeepRect, x: mx.nd.NDArray, max_windows: int = 64) -> np.ndarray:
+def dense_probabilities(
+    net: DeepRect, x: mx.nd.NDArray, max_windows: int = 64, tile: int = 64
+) -> np.ndarray:
     """Score every window of the last map of a batch of images.
 
     Parameters
@@ -120,6 +127,8 @@ def dense_probabilities(net: DeepRect, x: mx.nd.NDArray, max_windows: int = 64) 
         Images at least as large as the net's input.
     max_windows : int
         Windows of an image that the fully-connected layers see together.
+    tile : int
+        Height and width of the part of the last map that the convolutions compute together.
 
     Returns
     -------
@@ -130,8 +139,11 @@ def dense_probabilities(net: DeepRect, x: mx.nd.NDArray, max_windows: int = 64) 
     layers = list(net.features._children.values())
     position = [isinstance(layer, SpatialPyramidPooling) for layer in layers].index(True)
     pyramid = layers[position]
-    for layer in layers[:position]:
-        x = layer(x)
+    trunk = [
+        tiling.Layer(block, layer.kernel, layer.stride, getattr(layer, "pads", (0,))[0])
+        for block, layer in zip(layers[:position], Config(**net.config).layers)
+    ]
+    x = tiling.run_in_tiles(trunk, x, tile)
     # A window's bin is a maximum over a square of the map, and windows share these squares: for
     # each level they are taken once, everywhere, and a window picks n x n of them, `stride` apart.
     levels = pyramid.windows()

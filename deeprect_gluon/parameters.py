@@ -1,11 +1,22 @@
-"""First values of Gluon parameters, without the copy and the initialisation that Gluon makes."""
+"""First values of Gluon parameters, without the passes over memory that Gluon makes."""
 
 from __future__ import annotations
 
-from typing import Sequence
+from typing import Callable, Sequence
 
 import mxnet as mx
 import numpy as np
+
+# The length of a cache line: MXNet's own arrays start one.
+_LINE = 64
+
+
+def aligned(allocate: Callable[..., np.ndarray], shape: tuple[int, ...], dtype) -> np.ndarray:
+    """Return an array of `allocate`, which is `numpy.empty` or `numpy.zeros`, for MXNet to use."""
+    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    memory = allocate(size + _LINE, np.uint8)
+    first = -memory.ctypes.data % _LINE
+    return memory[first : first + size].view(dtype).reshape(shape)
 
 
 class _Source:
@@ -26,10 +37,17 @@ class _Source:
         return mx.nd.array(self._values, ctx, self.dtype)
 
 
+def _zeros_like(value: mx.nd.NDArray) -> mx.nd.NDArray:
+    if value.context != mx.cpu():
+        return mx.nd.zeros_like(value)
+    # The system gives memory as zeros, and only when it is used: in the first backward, if ever.
+    return mx.nd.from_numpy(aligned(np.zeros, value.shape, value.dtype))
+
+
 def set_first_value(
     parameter: mx.gluon.Parameter, values: np.ndarray, ctx: mx.Context | Sequence[mx.Context]
 ) -> None:
-    """Give a parameter that has no value yet its first one.
+    """Give a parameter that has no value yet its first one, and a gradient of zeros.
 
     Parameters
     ----------
@@ -39,4 +57,10 @@ def set_first_value(
         be used for nothing else.
     ctx : Context or list of Context
     """
+    req = parameter.grad_req
+    parameter.grad_req = "null"  # keeps Gluon from writing zeros into a gradient of its own
     parameter._load_init(_Source(values), ctx)
+    parameter._grad_req = req
+    if req != "null":
+        parameter._grad = [_zeros_like(value) for value in parameter._data]
+        mx.autograd.mark_variables(parameter._data, parameter._grad, req)

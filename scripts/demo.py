@@ -94,7 +94,6 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path("runs/demo"))
     folder = parser.parse_args().output
     library.keep_memory()
-    library.keep_memory()
 
     deep = train_deep(folder)
     figure = folder / "initialisation.png"

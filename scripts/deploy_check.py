@@ -34,10 +34,9 @@ def parse() -> argparse.Namespace:
 def main() -> int:
     args = parse()
     library.keep_memory()
-    print(
-        "| model | form | runtime | largest difference | tolerated | same class | per image, ms |"
-    )
-    print("|---|---|---|---|---|---|---|")
+    columns = ["model", "form", "runtime", "difference", "tolerated", "same class", "error"]
+    columns.append("ms per image")
+    print(f"| {' | '.join(columns)} |\n{'|---' * len(columns)}|")
     bad = 0
     for entry in index_file.latest(open_store(args.repo).entries):
         net = zoo.get_model(
@@ -48,14 +47,16 @@ def main() -> int:
         )
         net.hybridize()
         dataset = get_dataset(entry["dataset"])
-        x = net.preprocess(dataset.test_set()[0][: args.images]).asnumpy()
+        images, labels = (part[: args.images] for part in dataset.test_set())
+        x = net.preprocess(images).asnumpy()
         calibration = dataset.training_images()[: args.calibration]
         with tempfile.TemporaryDirectory() as folder:
             paths = export_forms(net, Path(folder) / "net", half=True, calibration=calibration)
-            for result in check(net, paths, x, args.rounds):
+            for result in check(net, paths, x, labels, args.rounds):
                 print(
                     f"| {index_file.title(entry)} | {result.form} | {result.runtime} "
                     f"| {result.difference:.1e} | {result.limit:.1e} | {result.same_class:.1%} "
+                    f"| {result.error:.2%} "
                     f"| {1e3 * result.seconds:.3f} |{'' if result.good else ' TOO LARGE'}",
                     flush=True,
                 )

@@ -12,15 +12,18 @@ die() { say "$*"; exit 1; }
 install_system_packages() {
   command -v dpkg-query >/dev/null || return 0 # not Debian: the checks below name what is missing
   local missing=() package
-  # libgomp1 serves MXNet, libgl1 and libglib2.0-0 serve OpenCV.
-  for package in g++ python3-venv libgomp1 libgl1 libglib2.0-0 dataset-fashion-mnist; do
+  # libgomp1 serves MXNet, libgl1 and libglib2.0-0 serve OpenCV; the last three serve the tests of
+  # the C++ example and of the server's page, which are skipped without them.
+  for package in g++ python3-venv libgomp1 libgl1 libglib2.0-0 dataset-fashion-mnist \
+    libjpeg62-turbo-dev nlohmann-json3-dev chromium-headless-shell; do
     [[ $(dpkg-query -W -f='${Status}' "$package" 2>/dev/null) == "install ok installed" ]] ||
       missing+=("$package")
   done
   ((${#missing[@]})) || return 0
   if ((EUID == 0)); then
-    say "installing ${missing[*]}"
     apt-get update -qq
+    drop_unknown_packages
+    say "installing ${missing[*]}"
     DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "${missing[@]}"
   else
     say "not root, so these system packages stay missing: ${missing[*]}" \
@@ -28,6 +31,19 @@ install_system_packages() {
     [[ " ${missing[*]} " != *" dataset-fashion-mnist "* ]] || unpack_dataset ||
       say "Fashion-MNIST will be downloaded when it is first used"
   fi
+}
+
+# Debian's relatives lack some, and apt-get installs all or nothing.
+drop_unknown_packages() {
+  local package known=()
+  for package in "${missing[@]}"; do
+    if [[ -n $(apt-cache madison "$package" 2>/dev/null) ]]; then
+      known+=("$package")
+    else
+      say "apt has no package $package; it stays missing"
+    fi
+  done
+  missing=("${known[@]}")
 }
 
 # Without root, the dataset's package can be unpacked into the folder where Gluon keeps datasets.

@@ -5,13 +5,9 @@
 #include <cstring>
 #include <vector>
 
-namespace {
+#include "target_clones.h"
 
-#if defined(__x86_64__) && defined(__GNUC__)
-#define DEEPRECT_CLONES __attribute__((target_clones("avx512f", "avx2", "default")))
-#else
-#define DEEPRECT_CLONES
-#endif
+namespace {
 
 // One pixel with its three channels; the fourth lane is not used.
 typedef float Pixel __attribute__((vector_size(16)));
@@ -30,7 +26,8 @@ struct Taps {
     weights.resize(size * most);
     for (int64_t i = 0; i < size; ++i) {
       const double center = start + (static_cast<double>(i) + 0.5) * step;
-      const int64_t begin = std::max<int64_t>(0, static_cast<int64_t>(std::floor(center - reach + 0.5)));
+      const int64_t begin =
+          std::max<int64_t>(0, static_cast<int64_t>(std::floor(center - reach + 0.5)));
       const int64_t end = std::min(length, static_cast<int64_t>(center + reach + 0.5));
       const auto weight = [&](int64_t j) {
         return std::max(0.0, 1 - std::abs(static_cast<double>(j) + 0.5 - center) / reach);

@@ -2,17 +2,13 @@
 
 #include <cstring>
 
+#include "target_clones.h"
+
 namespace {
 
 // Counters worked on together, one in each lane of a vector; part of the definition of the values.
 constexpr int kLanes = 16;
 constexpr int kTile = 4 * kLanes;
-
-#if defined(__x86_64__) && defined(__GNUC__)
-#define DEEPRECT_CLONES __attribute__((target_clones("avx512f", "avx2", "default")))
-#else
-#define DEEPRECT_CLONES
-#endif
 
 // Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", 2011).
 inline void philox(uint32_t c[4], uint32_t k0, uint32_t k1) {

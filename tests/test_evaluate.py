@@ -117,6 +117,19 @@ def test_dense_runs_convolutions_once_for_each_scale_and_windows_in_bounded_batc
     assert len(calls["windows"]) > 2
 
 
+def test_dense_convolves_large_images_in_bounded_tiles():
+    net = make()
+    x = normalise(picture(112, 600)[None], MEAN, STD)
+    whole = evaluate.dense_probabilities(net, x)
+    widths = []
+    net.features[0].register_forward_hook(lambda _, inputs, y: widths.append(inputs[0].shape[3]))
+    tiled = evaluate.dense_probabilities(net, x, tile=4)
+    np.testing.assert_allclose(tiled, whole, rtol=1e-4)
+    # A tile sees 16 pixels for each cell, and what its convolutions see beyond it on both sides.
+    assert len(widths) == 2 * 10  # tiles of a map of 7x37
+    assert max(widths) < 4 * 16 + 2 * 180 < 600
+
+
 def test_ensemble_averages_the_nets():
     nets = [make(seed=1), make("deeprect_b", seed=2, input_size=120)]
     image = picture(140, 160)

@@ -1,5 +1,6 @@
 """Images: reading, resizing, cropping, normalising."""
 
+import contextlib
 import io
 
 import numpy as np
@@ -49,6 +50,29 @@ def test_a_truncated_file_is_refused_at_any_length(form, monkeypatch):
             images.read(whole[:length])
 
 
+@pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP", "GIF", "BMP"])
+@pytest.mark.filterwarnings("ignore")  # Pillow warns of damaged EXIF
+def test_any_damage_is_a_damaged_image(form):
+    rng = np.random.default_rng(5)
+    whole = encode(picture(20, 30), form)
+    for _ in range(200):
+        damaged = bytearray(whole)
+        for place in rng.integers(0, 120, rng.integers(1, 6)):
+            damaged[place] = rng.integers(256)
+        with contextlib.suppress(ValueError):
+            assert images.read(bytes(damaged)).shape[2] == 3
+
+
+def test_a_text_where_exif_has_a_number_is_refused():
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010E] = 6, "a description"
+    whole = encode(picture(20, 30), "JPEG", exif=exif)
+    damaged = whole.replace(b"\x01\x0e\x00\x02", b"\x01\x56\x00\x02")
+    assert damaged != whole
+    with pytest.raises(ValueError, match="not a whole image"):
+        images.read(damaged)
+
+
 def test_text_is_refused_and_a_missing_file_named(tmp_path):
     with pytest.raises(ValueError, match="not a whole image"):
         images.read(b"no image")
@@ -87,3 +111,27 @@ def test_preprocess_normalises_the_central_crop():
         picture(5, 20 * 20).reshape(5, 20, 20, 3)[..., :1]
     )
     assert batch.shape == (5, 1, 20, 20)
+
+
+def test_a_border_goes_around_what_fits_and_nothing_else():
+    rule = images.Preprocess(20, (0.0,), (1.0,), resize=24, border=True)
+    pixels = np.random.default_rng(2).integers(1, 256, (3, 17, 20, 1), np.uint8)
+    x = rule(pixels).asnumpy()
+    np.testing.assert_array_equal(x[:, 0, 1:18], np.float32(pixels[..., 0]) / np.float32(255))
+    assert not x[:, 0, [0, 18, 19]].any()
+    large = np.random.default_rng(3).integers(0, 256, (17, 21, 1), np.uint8)
+    resized = images.Preprocess(20, (0.0,), (1.0,), resize=24)(large).asnumpy()
+    np.testing.assert_array_equal(rule(large).asnumpy(), resized)
+
+
+@pytest.mark.parametrize(
+    ("pixels", "error", "message"),
+    [
+        (np.zeros((20, 20, 1)), TypeError, "images are float64; give uint8"),
+        (np.zeros((20, 20), np.uint8), ValueError, r"shape \(20, 20\); give \(H, W, 1\)"),
+        (np.zeros((20, 20, 3), np.uint8), ValueError, r"shape \(20, 20, 3\); give \(H, W, 1\)"),
+    ],
+)
+def test_preprocess_names_what_is_no_image(pixels, error, message):
+    with pytest.raises(error, match=message):
+        images.Preprocess(20, (0.0,), (1.0,))(pixels)

@@ -13,7 +13,7 @@ SHAPES = hnp.array_shapes(min_dims=1, max_dims=5, max_side=6)
 ARRAYS = hnp.arrays(st.sampled_from([np.float32, np.float16]), SHAPES)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(arrays=st.dictionaries(st.text(max_size=9).filter(lambda s: "\0" not in s), ARRAYS))
 def test_what_mxnet_saves_is_read_to_the_bit(tmp_path_factory, arrays):
     path = tmp_path_factory.mktemp("params") / "net.params"

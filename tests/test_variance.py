@@ -113,6 +113,26 @@ def test_measured_values_are_those_of_one_graph():
     np.testing.assert_array_equal(net[0].weight.grad().asnumpy(), before)
 
 
+def test_gradients_pass_through_poolings_and_not_through_dropout():
+    size = {"stem": "small_image", "input_size": 28, "in_channels": 1, "width": 0.25}
+    nets = [
+        get_model("deeprect_small14", hidden=(64, 64), dropout=dropout, **size)
+        for dropout in (0.0, 0.5)
+    ]
+    x = mx.nd.array(np.random.default_rng(0).standard_normal((2, 1, 28, 28)))
+    head = mx.nd.array(np.random.default_rng(8).standard_normal((2, 1000)))
+    for net in nets:
+        net.initialize(MSRA(rectifier_slopes(net), seed=2))
+    x.attach_grad()
+    with mx.autograd.record():
+        y = nets[0](x)
+    y.backward(head)
+    wanted = np.square(x.grad.asnumpy()).mean()
+    for net in nets:
+        found = variance_report(net, x, seed=8).layers[0].backward
+        assert found == pytest.approx(wanted, rel=1e-4)
+
+
 @pytest.mark.parametrize(("activation", "fan"), [("prelu", "in"), ("relu", "out")])
 def test_a_30_layer_net_of_the_paper_keeps_the_order_of_magnitude(activation, fan):
     size = {"stem": "small_image", "input_size": 28, "width": 0.25, "hidden": (64, 64)}

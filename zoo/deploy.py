@@ -74,8 +74,8 @@ class Result:
         The largest absolute one from the net's scores.
     limit : float
         The largest that is tolerated.
-    same_class : float
-        Part of the images for which the likeliest class is the net's.
+    same_class, error : float
+        Part of the images for which the likeliest class is the net's, and for which it is wrong.
     seconds : float
         For an image, in the fastest of the rounds.
     """
@@ -85,6 +85,7 @@ class Result:
     difference: float
     limit: float
     same_class: float
+    error: float
     seconds: float
 
     @property
@@ -160,6 +161,7 @@ def check(
     net: models.DeepRect,
     paths: dict[str, Path],
     x: np.ndarray,
+    labels: np.ndarray,
     rounds: int = 3,
     runtimes: Sequence[tuple[str, tuple[str, ...], Run]] = RUNTIMES,
 ) -> Iterator[Result]:
@@ -172,6 +174,7 @@ def check(
         From `export_forms`.
     x : ndarray of float32, shape (N, C, H, W)
         Preprocessed images.
+    labels : ndarray of int, shape (N,)
     rounds : int
         Timed passes over them, after one that is not timed.
     runtimes : sequence of (name, forms, run)
@@ -187,11 +190,13 @@ def check(
             if form not in paths:
                 continue
             scores, seconds = run(paths[form], x, rounds)
+            found = scores.argmax(1)
             yield Result(
                 form,
                 name,
-                float(np.abs(scores - expected).max()),
-                TOLERANCES[form.rpartition("-")[2]] * largest,
-                float((scores.argmax(1) == expected.argmax(1)).mean()),
-                seconds,
+                difference=float(np.abs(scores - expected).max()),
+                limit=TOLERANCES[form.rpartition("-")[2]] * largest,
+                same_class=float((found == expected.argmax(1)).mean()),
+                error=float((found != labels).mean()),
+                seconds=seconds,
             )

@@ -14,6 +14,7 @@ import json
 import mmap
 import os
 import signal
+import warnings
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -247,8 +248,10 @@ def _alone_in(folder: Path) -> Iterator[None]:
         lock.acquire()
     except filelock.Timeout as error:
         raise BlockingIOError(f"another process is preparing records in {folder}") from error
-    with lock:
+    try:
         yield
+    finally:
+        lock.release()
 
 
 def _make_all(
@@ -257,7 +260,7 @@ def _make_all(
     """Make the shards, and yield what is known of all after each."""
     images = sum(len(shard.sources) for shard in shards)
     progress = tqdm(total=images, unit="image", desc=shards[0].name.rpartition("-")[0])
-    pool = ProcessPoolExecutor(processes, initializer=_die_with_parent, initargs=(os.getpid(),))
+    pool = ProcessPoolExecutor(processes, initializer=_start_worker, initargs=(os.getpid(),))
     futures = [pool.submit(_make, output, shard, known.get(shard.name)) for shard in shards]
     done = {}
     try:
@@ -287,8 +290,8 @@ def _known_shards(path: Path, metadata: dict) -> dict[str, dict]:
         return {}
     before = json.loads(path.read_text(encoding="utf-8"))
     for key in ("format", "classes", "sources", "packing"):
-        if before[key] != metadata[key]:
-            change = "" if key == "classes" else f", {before[key]} instead of {metadata[key]}"
+        if before.get(key) != metadata[key]:
+            change = "" if key == "classes" else f", {before.get(key)} instead of {metadata[key]}"
             raise ValueError(
                 f"{path} describes records with other {key}{change}; give another folder, or "
                 "delete this one"
@@ -308,13 +311,14 @@ def _divide(split, sources, labels, packing) -> list[_Shard]:
     return shards
 
 
-def _die_with_parent(parent: int) -> None:
-    """Let a worker end with the process that started it, however that ends."""
+def _start_worker(parent: int) -> None:
+    """Let this process end with the one that started it, however that ends."""
     pr_set_pdeathsig = 1
     ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
     if os.getppid() != parent:
         os.kill(os.getpid(), signal.SIGKILL)
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # no traceback from each worker
+    warnings.filterwarnings("ignore", module="PIL")  # odd EXIF data, which ImageNet has
 
 
 def _make(output: Path, shard: _Shard, known: dict | None) -> dict:

@@ -7,6 +7,7 @@ import json
 from dataclasses import dataclass, field
 
 import mxnet as mx
+import numpy as np
 
 from ..operators import portable_operators
 
@@ -137,6 +138,14 @@ def for_inference(graph: Graph) -> Graph:
     return graph
 
 
+def require_float32(graph: Graph) -> None:
+    """Raise ValueError if a parameter is of another type."""
+    for name, array in graph.arrays.items():
+        if np.dtype(array.dtype) != np.float32:
+            kind = np.dtype(array.dtype).name
+            raise ValueError(f"{name} is {kind}; cast the net to float32 before exporting it")
+
+
 def _passed_on(node: Node) -> Node:
     """Return the node whose values this one has in inference."""
     while node.op == "_copy" or (node.op == "Dropout" and node.attrs.get("mode") != "always"):
@@ -153,8 +162,9 @@ def with_half_weights(graph: Graph) -> Graph:
     Raises
     ------
     ValueError
-        If a weight is too large for float16.
+        If a weight is too large for float16, or a parameter not float32.
     """
+    require_float32(graph)
     casts: dict[int, Node] = {}
     for node in graph.nodes():
         if node.op != "null" or node.name == INPUT or graph.arrays[node.name].ndim < 2:

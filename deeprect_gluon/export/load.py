@@ -14,7 +14,7 @@ import numpy as np
 from ..parameters import set_first_value
 from ..params_file import read_params
 from .graph import INPUT
-from .onnx_check import check_onnx
+from .onnx_check import check_onnx, last_line
 from .sidecar import Sidecar, read_sidecar, verify_files
 
 # What exports have. MXNet has operators that take addresses or names of code from their attributes.
@@ -26,7 +26,9 @@ OPERATORS = frozenset(
     )
 )
 # Values of one image's largest map; model C at 224 pixels has 1.2 million.
-MOST_VALUES = 1 << 30
+MOST_VALUES = 1 << 28
+# Model C's graph is a hundredth of that.
+MOST_SYMBOL_BYTES = 16 << 20
 
 
 class Exported:
@@ -85,6 +87,8 @@ def load_export(path: Path | str) -> Exported:
         raise ValueError(
             f"the sidecar of {path} has no input_shape; give input_shape when exporting"
         )
+    if math.prod(sidecar.input_shape) > MOST_VALUES:
+        raise ValueError(f"the sidecar of {path} asks for inputs of {sidecar.input_shape}")
     files = verify_files(sidecar, path)
     if sidecar.form == "onnx":
         exported = Exported(sidecar, _onnx_session(files, sidecar))
@@ -99,13 +103,14 @@ def _try(exported: Exported, path: Path) -> None:
     """Run an export once: runtimes find some faults only then."""
     sidecar = exported.sidecar
     try:
-        scores = exported(np.zeros((1, *sidecar.input_shape)))
+        scores = exported(np.zeros((1, *sidecar.input_shape), np.float32))
     # MXNet and ONNX Runtime have no error in common.
     except Exception as error:
-        raise ValueError(f"{path} does not run: {_last_line(error)}") from error
-    classes = len(sidecar.classes) if sidecar.classes else scores.shape[-1]
-    if scores.shape != (1, classes):
-        raise ValueError(f"{path} gives scores of shape {scores.shape} for {classes} classes")
+        raise ValueError(f"{path} does not run: {last_line(error)}") from error
+    if sidecar.classes and scores.shape != (1, len(sidecar.classes)):
+        raise ValueError(
+            f"{path} gives scores of shape {scores.shape} for {len(sidecar.classes)} classes"
+        )
 
 
 def _onnx_session(files: list[Path], sidecar: Sidecar) -> Callable[[np.ndarray], np.ndarray]:
@@ -120,12 +125,14 @@ def _onnx_session(files: list[Path], sidecar: Sidecar) -> Callable[[np.ndarray],
         session = onnxruntime.InferenceSession(str(files[0]), providers=["CPUExecutionProvider"])
     # ONNX Runtime has a class for each of its states, and no common one but this.
     except Exception as error:
-        raise ValueError(f"ONNX Runtime refuses {files[0]}: {_last_line(error)}") from error
+        raise ValueError(f"ONNX Runtime refuses {files[0]}: {last_line(error)}") from error
     return lambda x: session.run(None, {INPUT: x})[0]
 
 
 def _read_symbol(path: Path) -> mx.sym.Symbol:
     """Parse a symbol whose nodes refer to earlier nodes and are of known operators only."""
+    if path.stat().st_size > MOST_SYMBOL_BYTES:
+        raise ValueError(f"{path} has more than {MOST_SYMBOL_BYTES} bytes; it is no export's")
     try:
         content = json.loads(path.read_bytes())
         nodes, heads = content["nodes"], content["heads"]
@@ -142,8 +149,7 @@ def _read_symbol(path: Path) -> mx.sym.Symbol:
         RecursionError,
         mx.MXNetError,
     ) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ValueError(f"{path} is no symbol of an exported net: {reason}") from error
+        raise ValueError(f"{path} is no symbol of an exported net: {last_line(error)}") from error
 
 
 def _check_node(node: dict, number: int) -> None:
@@ -154,6 +160,8 @@ def _check_node(node: dict, number: int) -> None:
     attrs = node.get("attrs", {})
     if not all(isinstance(value, str) for value in (node["name"], *attrs, *attrs.values())):
         raise ValueError(f"{node['name']!r} has attributes other than texts")
+    if any("-" in attrs.get(key, "") for key in ("kernel", "stride", "pad", "dilate")):
+        raise ValueError(f"{node['name']!r} has a negative extent")
     for before, output, _ in node["inputs"]:
         if before not in range(number) or output != 0:
             raise ValueError(f"{node['name']!r} has an input {before} that does not come before it")
@@ -173,9 +181,9 @@ def _symbol_block(
         symbol.infer_type(**{INPUT: np.float32}, **types)
         made = symbol.get_internals().infer_shape(**{INPUT: (1, *sidecar.input_shape)}, **shapes)[1]
     except mx.MXNetError as error:
-        raise ValueError(f"the parameters do not fit {path}: {_last_line(error)}") from error
+        raise ValueError(f"the parameters do not fit {path}: {last_line(error)}") from error
     largest = max(map(math.prod, made))
-    if largest > max(MOST_VALUES, *(array.size for array in arrays.values())):
+    if largest > max([MOST_VALUES, *(array.size for array in arrays.values())]):
         raise ValueError(f"{path} makes arrays of {largest} values for an image")
     with warnings.catch_warnings():
         # SymbolBlock asks for types before it has parameters; they are given below.
@@ -188,8 +196,3 @@ def _symbol_block(
         set_first_value(parameters[name], array.copy(), mx.cpu())
     block.hybridize(static_alloc=True)
     return lambda x: block(mx.nd.array(x)).asnumpy()
-
-
-def _last_line(error: Exception) -> str:
-    """Return what went wrong, of an error that MXNet tells with its call stack."""
-    return str(error).strip().splitlines()[-1]

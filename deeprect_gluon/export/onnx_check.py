@@ -52,8 +52,12 @@ def check_onnx(files: list[Path], input_shape: tuple[int, ...], most_values: int
         _check_sizes(onnx, model, input_shape, most_values)
     # Protobuf's DecodeError and ONNX's errors have no class in common with each other.
     except Exception as error:
-        reason = str(error).strip().splitlines()[0] if str(error) else type(error).__name__
-        raise ValueError(f"{path} is no ONNX export: {reason}") from error
+        raise ValueError(f"{path} is no ONNX export: {last_line(error)}") from error
+
+
+def last_line(error: Exception) -> str:
+    """Return what went wrong, of an error that a library tells with its call stack before it."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[-1]
 
 
 def _check_graph(model: onnx.ModelProto) -> None:
@@ -70,6 +74,8 @@ def _check_graph(model: onnx.ModelProto) -> None:
         # A tensor or a graph in an attribute could name further files.
         if any(a.HasField("t") or a.HasField("g") or a.tensors or a.graphs for a in node.attribute):
             raise ValueError(f"{node.name!r} has a tensor or a graph in its attributes")
+        if any(value < 0 for a in node.attribute for value in a.ints):
+            raise ValueError(f"{node.name!r} has a negative extent")
 
 
 def _check_external(onnx, tensor: onnx.TensorProto, files: list[Path]) -> None:

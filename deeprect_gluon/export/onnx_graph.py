@@ -18,7 +18,7 @@ import numpy as np
 
 from ..files import write_atomically
 from ..version import __version__
-from .graph import INPUT, Graph, Node, for_inference, trace, with_half_weights
+from .graph import INPUT, Graph, Node, for_inference, require_float32, trace, with_half_weights
 from .sidecar import input_shape as shape_of
 from .sidecar import write_sidecar
 from .symbolic import require_folder
@@ -87,7 +87,8 @@ def export_onnx(
     FileNotFoundError
         If the folder does not exist.
     ValueError
-        If the input's shape is unknown, or the net has an operator that is not translated.
+        If the input's shape is unknown, or the net has an operator that is not translated or
+        parameters other than float32.
     """
     onnx = import_onnx()
     path = Path(path)
@@ -96,6 +97,7 @@ def export_onnx(
     if shape is None:
         raise ValueError(f"{net.name} does not know its input's shape; give input_shape")
     graph = for_inference(trace(net, portable=True))
+    require_float32(graph)
     if half:
         graph = with_half_weights(graph)
     model, arrays = _Translation(graph, shape).model()
@@ -105,7 +107,7 @@ def export_onnx(
         write_atomically(data, lambda temporary: _write_data(model, arrays, temporary, data.name))
     for tensor in model.graph.initializer:
         if not tensor.external_data:
-            tensor.raw_data = arrays[tensor.name].tobytes()
+            tensor.raw_data = arrays.pop(tensor.name).tobytes()
 
     def write(temporary: Path) -> None:
         onnx.save_model(model, str(temporary))

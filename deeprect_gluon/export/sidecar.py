@@ -18,6 +18,7 @@ import mxnet as mx
 
 from ..files import write_atomically
 from ..images import Preprocess
+from ..models import DeepRect
 from ..version import __version__
 
 SCHEMA = json.loads(Path(__file__).with_name("sidecar.schema.json").read_text())
@@ -81,8 +82,9 @@ def sidecar_path(path: Path | str) -> Path:
 
 def input_shape(net: mx.gluon.Block) -> tuple[int, ...] | None:
     """Return the (channels, height, width) that a net takes, if its configuration says so."""
-    config = getattr(net, "config", None)
-    return config and (config["in_channels"], config["input_size"], config["input_size"])
+    if not isinstance(net, DeepRect):
+        return None
+    return (net.config["in_channels"], net.config["input_size"], net.config["input_size"])
 
 
 def write_sidecar(
@@ -98,7 +100,8 @@ def write_sidecar(
     Parameters
     ----------
     net : Block
-        Its `config`, `classes`, `preprocess` and `card` are taken where it has them.
+        Of a `DeepRect`, its `config`, `classes`, `preprocess` and `card`; of others, what has the
+        type that a `DeepRect`'s has.
     path : Path or str
         The files' common beginning.
     files : sequence of Path
@@ -113,6 +116,9 @@ def write_sidecar(
         If the values do not fit each other, as a reader would find.
     """
     classes, rule = getattr(net, "classes", None), getattr(net, "preprocess", None)
+    # Other libraries' nets have attributes of these names and other meanings.
+    classes = classes if isinstance(classes, (list, tuple)) else None
+    rule = rule if isinstance(rule, Preprocess) else None
     content = {
         "schema": 1,
         "version": __version__,
@@ -120,7 +126,7 @@ def write_sidecar(
         "precision": precision,
         "files": [_describe(file) for file in files],
         "input_shape": shape or input_shape(net),
-        "config": getattr(net, "config", None),
+        "config": net.config if isinstance(net, DeepRect) else None,
         "classes": classes and list(classes),
         "preprocess": rule
         and {

@@ -57,7 +57,7 @@ def export(
     FileNotFoundError
         If the folder does not exist.
     ValueError
-        If a weight is too large for float16.
+        With `half`, if a weight is too large for float16 or a parameter not float32.
     """
     path = Path(path)
     require_folder(path)

@@ -11,7 +11,7 @@ import mxnet as mx
 import numpy as np
 
 from .. import library
-from ..parameters import set_first_value
+from ..parameters import aligned, set_first_value
 
 _library = ctypes.CDLL(str(library.PATH))
 _library.deeprect_normal.argtypes = [
@@ -29,14 +29,6 @@ def _fill_normal(out: np.ndarray, std: float, seed: int, name: str) -> None:
     digest = hashlib.sha256(f"{seed} {name}".encode()).digest()
     key = (ctypes.c_uint32 * 4)(*struct.unpack("<4I", digest[:16]))
     _library.deeprect_normal(out, out.size, std, key)
-
-
-def _aligned(shape: tuple[int, ...]) -> np.ndarray:
-    """Return an uninitialised float32 array that starts a line of the cache, as MXNet's do."""
-    size = int(np.prod(shape))
-    memory = np.empty(size + 16, np.float32)
-    first = -memory.ctypes.data % 64 // 4
-    return memory[first : first + size].reshape(shape)
 
 
 @mx.init.register
@@ -131,7 +123,7 @@ class MSRA(mx.init.Initializer):
             if parameter._data is not None:
                 continue
             if parameter.init is None and known and np.dtype(parameter.dtype) == np.float32:
-                values = _aligned(parameter.shape)
+                values = aligned(np.empty, parameter.shape, np.float32)
                 _fill_normal(values, self.std(name, parameter.shape), self.seed, name)
                 set_first_value(parameter, values, ctx or mx.current_context())
             else:

@@ -95,6 +95,8 @@ def _steps(block: mx.gluon.Block) -> Iterator[_Step]:
             f"{block.name} ({type(block).__name__}) is neither a sequence nor a single layer; "
             "give a sequential network with its activations as layers of their own"
         )
+    elif isinstance(block, nn.Dropout):
+        return
     elif isinstance(block, nn.Activation) and block._act_type == "relu":
         yield _Step(block, gain=0.5)
     elif isinstance(block, nn.LeakyReLU):
@@ -122,7 +124,7 @@ def variance_report(net: mx.gluon.Block, x: mx.nd.NDArray, seed: int = 0) -> Var
     ----------
     net : Block
         Initialised; a sequential network with its activations as layers of their own, or one with
-        such `features` and `output`. It runs as in inference; its gradients are left alone.
+        such `features` and `output`. It runs without its dropout; its gradients are left alone.
     x : NDArray
         A batch of inputs.
     seed : int
@@ -143,7 +145,8 @@ def variance_report(net: mx.gluon.Block, x: mx.nd.NDArray, seed: int = 0) -> Var
     for step in _steps(net):
         x = x.detach()
         x.attach_grad()
-        with mx.autograd.record(train_mode=False):
+        # Outside training MXNet's pooling forgets where its maxima were: its gradient is garbage.
+        with mx.autograd.record(train_mode=True):
             y = step.run(x)
         passed.append((step, x, y))
         x = y
@@ -151,7 +154,7 @@ def variance_report(net: mx.gluon.Block, x: mx.nd.NDArray, seed: int = 0) -> Var
     gradient = mx.nd.array(np.random.default_rng(seed).standard_normal(x.shape))
     expected, backward = _mean_square(gradient), []
     for step, x, y in reversed(passed):
-        (gradient,) = mx.autograd.grad(y, [x], [gradient], train_mode=False)
+        (gradient,) = mx.autograd.grad(y, [x], [gradient], train_mode=True)
         expected *= step.gain
         if step.weight is not None:
             expected *= step.fans()[1] * _mean_square(step.weight.data())

@@ -211,6 +211,7 @@ def test_large_images_are_resized(picture, encode):
     assert recode(data, Packing(shorter_side=60)) == data
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL")
 def test_damage_of_any_kind_is_noticed_or_harmless(picture, encode):
     rng = np.random.default_rng(0)
     noticed = 0

@@ -95,11 +95,11 @@ def test_any_damage_to_any_file_is_refused(exported, tmp_path):
             refused(damaged, f"{original.name} is not the exported file")
 
 
+# A form for each parser.
+@pytest.mark.parametrize("exported", ["operator", "onnx", "onnx-external"], indirect=True)
 def test_a_forger_s_damage_is_refused_or_harmless(exported, inputs, net, tmp_path):
     """With right digests the parsers meet the damage; they refuse it or load a valid net."""
-    form, path = exported
-    if form not in ("operator", "portable-half", "onnx", "onnx-external", "onnx-int8"):
-        pytest.skip("these have the same parsers")
+    _, path = exported
     random, x = np.random.default_rng(11), inputs(net, 1)
     damaged = copied(path, tmp_path / "damaged")
     files = [f for f in sorted(path.parent.iterdir()) if f.name != "net.json"]
@@ -151,6 +151,7 @@ def edit_symbol(path, change):
         (lambda c: c["nodes"][3].update(inputs=[[3, 0, 0]]), "does not come before it"),
         (lambda c: c["nodes"][3]["attrs"].update(kernel=[7, 7]), "attributes other than texts"),
         (lambda c: c["nodes"][3]["attrs"].update(num_filter="99"), "do not fit"),
+        (lambda c: c["nodes"][3]["attrs"].update(pad="(-1, 3)"), "has a negative extent"),
         (lambda c: c["nodes"][3]["attrs"].update(kernel="?"), "is no symbol of an exported net"),
         (lambda c: c["nodes"][3].update(subgraphs=[{}]), "graph of its own"),
         (lambda c: c["nodes"][1].update(name="other"), "do not both have"),
@@ -201,6 +202,7 @@ def set_external(model, key, value):
         (lambda m: m.graph.input.add(name="more"), "must have the input"),
         (lambda m: m.graph.node[0].attribute.add(name="x").tensors.add(), "in its attributes"),
         (lambda m: m.graph.node[0].attribute[0].ints.__setitem__(0, 99), "no ONNX export: "),
+        (lambda m: m.graph.node[0].attribute[0].ints.__setitem__(0, -1), "negative extent"),
     ],
 )
 def test_a_forged_onnx_file_is_refused(net, tmp_path, change, message):
@@ -223,6 +225,16 @@ def test_a_small_file_that_would_fill_the_memory_is_refused(tmp_path, form):
     else:
         export(net, tmp_path / "net", portable=True, input_shape=(1, 4, 4))
     refused(tmp_path / "net", f"arrays? of {side * side} values")
+    export(net, tmp_path / "net", portable=True, input_shape=(1, 60_000, 60_000))
+    refused(tmp_path / "net", "asks for inputs of")
+
+
+@pytest.mark.parametrize("portable", [False, True])
+def test_a_net_without_parameters(tmp_path, portable):
+    net = mx.gluon.nn.MaxPool2D(2)
+    export(net, tmp_path / "net", portable, input_shape=(1, 4, 4))
+    x = np.arange(16.0).reshape(1, 1, 4, 4)
+    np.testing.assert_array_equal(load_export(tmp_path / "net")(x)[0, 0], [[5, 7], [13, 15]])
 
 
 def test_an_export_of_unknown_input_cannot_be_checked(tmp_path):

@@ -122,6 +122,15 @@ def test_weights_too_large_for_float16_are_refused(make_net, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("half", [False, True])
+def test_other_types_than_float32_are_refused(tmp_path, half):
+    net = mx.gluon.nn.Dense(2, in_units=3)
+    net.initialize()
+    net.cast("float16")
+    with pytest.raises(ValueError, match="is float16; cast the net to float32"):
+        export_onnx(net, tmp_path / "net", input_shape=(3,), half=half)
+
+
 @pytest.mark.parametrize(
     ("layer", "message"),
     [

@@ -48,6 +48,8 @@ def test_it_carries_all_that_a_user_of_the_net_needs(net, exported):
 def test_a_net_that_knows_nothing_has_a_sidecar_of_its_files(tmp_path):
     net = mx.gluon.nn.Dense(2, in_units=3)
     net.initialize()
+    # Of other libraries' nets: names that are ours, meanings that are not.
+    net.config, net.classes, net.preprocess = {"units": 2}, 2, len
     files = export(net, tmp_path / "net")
     sidecar = read_sidecar(tmp_path / "net")
     assert [file.file for file in sidecar.files] == [file.name for file in files]

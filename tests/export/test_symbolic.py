@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import warnings
 
 import mxnet as mx
 import numpy as np
@@ -14,6 +15,7 @@ from deeprect_gluon.export import export
 
 LOADER = """
 import sys
+import warnings
 if sys.argv[1] == "operator":
     import deeprect_gluon
 import mxnet as mx, numpy as np
@@ -94,6 +96,8 @@ def test_folder_must_exist(tmp_path):
 
 
 def load_here(path):
+    # SymbolBlock asks for types before it reads the parameters.
+    warnings.simplefilter("ignore", UserWarning)
     return mx.gluon.SymbolBlock.imports(f"{path}-symbol.json", ["data"], f"{path}-0000.params")
 
 

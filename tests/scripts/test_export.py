@@ -5,7 +5,6 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import pytest
 from PIL import Image
 
 from deeprect_gluon.export import load_export
@@ -42,16 +41,9 @@ def test_a_zoo_net_in_all_forms(tmp_path):
         assert loaded.sidecar.card == net.card
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--model", "deeprect_x"], "unknown model 'deeprect_x'"),
-        (["--weights", "absent/weights.params"], "config.json"),
-    ],
-)
-def test_bad_arguments_end_with_one_line(tmp_path, arguments, message):
-    done = export(*arguments, "--output", tmp_path / "out")
+def test_an_unknown_model_is_one_line(tmp_path):
+    done = export("--model", "deeprect_x", "--output", tmp_path / "out")
     assert done.returncode == 1
-    assert message in done.stderr
+    assert "unknown model 'deeprect_x'" in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "out").exists()

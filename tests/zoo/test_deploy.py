@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import mxnet as mx
 import numpy as np
 import pytest
 
@@ -60,15 +61,17 @@ def exports(run, tmp_path_factory):
 def test_another_net_s_exports_are_not_good(exports, make_run, tmp_path):
     net, paths = exports
     x = np.random.default_rng(0).standard_normal((4, 1, 28, 28)).astype(np.float32)
-    results = list(deploy.check(net, paths, x, 1, HERE))
+    labels = net(mx.nd.array(x)).asnumpy().argmax(1)
+    labels[0] += 1
+    results = list(deploy.check(net, paths, x, labels, 1, HERE))
     assert [result.form for result in results] == [
         *("operator-float32", "operator-float16", "onnx-float32", "onnx-float16"),
         *("onnx-float32", "onnx-float16"),
     ]
-    assert all(result.good and result.same_class == 1 for result in results)
+    assert all((r.good, r.same_class, r.error) == (True, 1, 0.25) for r in results)
     assert all(result.seconds > 0 for result in results)
     other = load_checkpoint(make_run(tmp_path / "other", seed=9))
-    assert not any(result.good for result in deploy.check(other, paths, x, 1, HERE))
+    assert not any(result.good for result in deploy.check(other, paths, x, labels, 1, HERE))
     assert not dataclasses.replace(results[0], difference=math.nan).good
 
 

@@ -1,0 +1,52 @@
+"""Finished runs, one JSON object on a line, in a file for each claim."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Dict
+
+from filelock import FileLock
+
+from ..files import write_atomically
+
+Row = Dict[str, Any]
+
+
+def read_rows(path: Path) -> list[Row]:
+    """Return the rows of a file; none if there is no such file.
+
+    Raises
+    ------
+    ValueError
+        If a line is not a row; the message names it.
+    """
+    if not path.exists():
+        return []
+    rows = []
+    for number, line in enumerate(path.read_text().splitlines(), start=1):
+        try:
+            row = json.loads(line)
+            row["case"], row["seed"], row["config"], row["result"]
+        except (ValueError, TypeError, KeyError) as error:
+            raise ValueError(
+                f"line {number} of {path} is not a finished run ({error!r}); delete it, and the "
+                "run will be done again"
+            ) from error
+        rows.append(row)
+    return rows
+
+
+def add_row(path: Path, row: Row) -> None:
+    """Put a finished run into a file, in place of an older one of the same case and seed.
+
+    The file is whole at every moment, any number of processes may add to it, and its content does
+    not depend on the order in which runs finish.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(str(path.with_name(".lock"))):
+        key = (row["case"], row["seed"])
+        rows = [r for r in read_rows(path) if (r["case"], r["seed"]) != key] + [row]
+        rows.sort(key=lambda r: (r["case"], r["seed"]))
+        text = "".join(json.dumps(r, allow_nan=False) + "\n" for r in rows)
+        write_atomically(path, lambda temporary: temporary.write_text(text))

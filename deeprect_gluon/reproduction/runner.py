@@ -1,0 +1,161 @@
+"""Does the runs that are not done yet, several at a time, each in a process of its own."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import IO, Iterator, Sequence
+
+from .. import library
+from ..version import __version__
+from .claim import Claim, Run, runs
+from .rows import add_row, read_rows
+
+
+def rows_path(folder: Path, name: str) -> Path:
+    return folder / "results" / f"{name}.jsonl"
+
+
+def pending(claims: Sequence[Claim], folder: Path, quick: bool) -> list[Run]:
+    """Return the runs without a row, in the order in which they should be done.
+
+    The first seed of every claim comes early, that of the claims to be done first before all, and
+    timings come last.
+    """
+    waiting = []
+    for claim in claims:
+        rows = read_rows(rows_path(folder, claim.name))
+        waiting += [run for run in runs(claim, quick) if not any(map(run.made, rows))]
+
+    def rank(run: Run):
+        later = run.seed > 0
+        return run.claim.alone, 2 * later + (not run.claim.first), run.seed
+
+    return sorted(waiting, key=rank)
+
+
+def commit() -> str | None:
+    """Return the commit of the code, with "+changes" if it was changed since; None without git."""
+
+    def git(*arguments: str) -> subprocess.CompletedProcess:
+        here = Path(__file__).parents[2]
+        command = ["git", *arguments]
+        return subprocess.run(command, cwd=here, capture_output=True, text=True)
+
+    try:
+        head = git("rev-parse", "--short", "HEAD")
+        if head.returncode:
+            return None
+        changes = git("status", "--porcelain", "--", "deeprect_gluon", "src", "scripts").stdout
+    except FileNotFoundError:
+        return None
+    return head.stdout.strip() + ("+changes" if changes else "")
+
+
+def measure(run: Run, folder: Path) -> None:
+    """Do a run in this process, and keep its row."""
+    library.keep_memory()
+    version = commit()
+    begun = time.perf_counter()
+    result = run.claim.measure(run.config, run.seed)
+    row = {
+        "case": run.case,
+        "seed": run.seed,
+        "config": run.config,
+        "version": __version__,
+        "commit": version,
+        "threads": int(os.environ["OMP_NUM_THREADS"]),
+        "isa": library.isa(),
+        "seconds": round(time.perf_counter() - begun, 1),
+        "result": result,
+    }
+    add_row(rows_path(folder, run.claim.name), row)
+
+
+class _Process:
+    """A run in a process of its own: the script of its claim, asked for this run alone."""
+
+    def __init__(self, run: Run, folder: Path, quick: bool, threads: int):
+        self.run, self._begun = run, time.perf_counter()
+        script = inspect.getfile(run.claim.measure)
+        what = json.dumps({"case": run.case, "seed": run.seed})
+        command = [sys.executable, script, "--folder", str(folder), "--one", what]
+        self._errors: IO = tempfile.TemporaryFile("w+")  # noqa: SIM115 (it lives as long as the run)
+        self._process = subprocess.Popen(
+            [*command, "--quick"] if quick else command,
+            env={**os.environ, "OMP_NUM_THREADS": str(threads)},
+            stdout=self._errors,
+            stderr=self._errors,
+        )
+
+    @property
+    def ended(self) -> bool:
+        return self._process.poll() is not None
+
+    def report(self) -> tuple[bool, str]:
+        """Return whether it went well, and a line about it."""
+        what = f"{self.run.claim.name}: {self.run.case}, seed {self.run.seed}"
+        if self._process.returncode == 0:
+            return True, f"{what}: {time.perf_counter() - self._begun:.0f} s"
+        self._errors.seek(0)
+        last = (self._errors.read().strip().splitlines() or ["no message"])[-1]
+        return False, f"{what}: failed with status {self._process.returncode}: {last}"
+
+    def stop(self) -> None:
+        self._process.terminate()
+        self._process.wait()
+
+
+def study(claims: Sequence[Claim], folder: Path, quick: bool = False, jobs: int = 0) -> list[str]:
+    """Do all the runs that have no row yet.
+
+    Parameters
+    ----------
+    claims : sequence of Claim
+    folder : Path
+        Rows go into its `results`.
+    quick : bool
+        The reduced form of the claims.
+    jobs : int
+        Processes at a time, each with one thread; by default one for each physical core. Results do
+        not depend on it.
+
+    Returns
+    -------
+    list of str
+        A line about each run that failed; the others are done.
+    """
+    jobs = jobs or library.physical_cores()
+    waiting = pending(claims, folder, quick)
+    total, done, failures = len(waiting), 0, []
+    running: list[_Process] = []
+    try:
+        while waiting or running:
+            for process in [p for p in running if p.ended]:
+                running.remove(process)
+                done += 1
+                good, line = process.report()
+                print(f"[{done}/{total}] {line}", flush=True)
+                failures += [] if good else [line]
+            for run in _startable(waiting, running, jobs):
+                threads = library.physical_cores() if run.claim.alone else 1
+                running.append(_Process(run, folder, quick, threads))
+            time.sleep(0.1)
+    finally:
+        for process in running:
+            process.stop()
+    return failures
+
+
+def _startable(waiting: list[Run], running: list[_Process], jobs: int) -> Iterator[Run]:
+    """Take from the waiting runs, in their order, those that may run beside the running ones."""
+    while waiting and len(running) < jobs:
+        if running and (waiting[0].claim.alone or running[0].run.claim.alone):
+            return
+        yield waiting.pop(0)

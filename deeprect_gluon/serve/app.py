@@ -1,0 +1,224 @@
+"""The HTTP interface: pictures in, classes out as JSON, and a page to drop a picture on."""
+
+# No "from __future__ import annotations": FastAPI reads the handlers' annotations at run time.
+import asyncio
+import contextlib
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Dict, List, Optional
+
+from fastapi import FastAPI, HTTPException, Query, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import HTMLResponse, JSONResponse
+from pydantic import BaseModel
+from starlette.requests import ClientDisconnect
+
+from ..library import physical_cores
+from ..prediction import likeliest
+from ..version import __version__
+from .batching import Batcher, BusyError
+from .classifier import Classifier, UnknownFormatError
+
+PAGE = Path(__file__).with_name("page.html")
+# The page is one file, and loads nothing from elsewhere.
+_PAGE_POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; "
+    "img-src blob: data:; connect-src 'self'"
+)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the server takes on.
+
+    Parameters
+    ----------
+    max_bytes : int
+        Of an image file.
+    body_timeout : float
+        Seconds in which a request's body must have come.
+    max_batch, max_wait, max_queue
+        See `Batcher`.
+
+    Raises
+    ------
+    ValueError
+        If one of them allows nothing.
+    """
+
+    max_bytes: int = 10 << 20
+    body_timeout: float = 10
+    max_batch: int = 16
+    max_wait: float = 0.005
+    max_queue: int = 64
+
+    def __post_init__(self):
+        for name, value in vars(self).items():
+            smallest = 0 if name == "max_wait" else 1 if isinstance(value, int) else 1e-3
+            if value < smallest:
+                raise ValueError(f"{name}={value} is too little; give {smallest} or more")
+
+
+class ClassProbability(BaseModel):
+    index: int
+    name: str
+    probability: float
+
+
+class Answer(BaseModel):
+    """The likeliest classes, the likeliest first."""
+
+    classes: List[ClassProbability]
+
+
+class Health(BaseModel):
+    status: str
+    requests: int
+
+
+class Metadata(BaseModel):
+    """What the net is and takes."""
+
+    name: str
+    form: str
+    precision: str
+    classes: Optional[List[str]]
+    channels: int
+    size: int
+    max_bytes: int
+    max_pixels: int
+    card: Optional[str]
+
+
+class Problem(BaseModel):
+    """What was wrong, in one sentence."""
+
+    detail: str
+
+
+async def read_body(request: Request, limits: Limits) -> bytes:
+    """Return a request's body, as long as it is neither too large nor too slow.
+
+    Of a body that is too large the rest is read too, within the same time, and dropped: a client
+    that does not listen before it has sent everything would otherwise never see the answer.
+
+    Raises
+    ------
+    HTTPException
+        413 or 408, with which the connection ends; 400 if the client has ended it.
+    """
+    too_large = HTTPException(
+        413,
+        f"the image file has more than {limits.max_bytes:,} bytes; send a smaller one",
+        {"Connection": "close"},
+    )
+    declared = int(request.headers.get("content-length", 0))
+    if declared > limits.max_bytes and "expect" in request.headers:
+        raise too_large  # who asks before sending has sent nothing yet
+    content, size = bytearray(), 0
+
+    async def read() -> None:
+        nonlocal size
+        async for chunk in request.stream():
+            size += len(chunk)
+            if size <= limits.max_bytes:
+                content.extend(chunk)
+
+    try:
+        await asyncio.wait_for(read(), limits.body_timeout)
+    except asyncio.TimeoutError:
+        if size <= limits.max_bytes:
+            sentence = f"the body did not come within {limits.body_timeout:g} seconds"
+            raise HTTPException(408, sentence, {"Connection": "close"}) from None
+    except ClientDisconnect as error:
+        raise HTTPException(400, "the connection ended before the body did") from error
+    if size > limits.max_bytes:
+        raise too_large
+    return bytes(content)
+
+
+def create_app(classifier: Classifier, limits: Optional[Limits] = None) -> FastAPI:
+    """Make the web application; uvicorn or any ASGI server runs it.
+
+    Parameters
+    ----------
+    classifier : Classifier
+    limits : Limits, optional
+    """
+    limits = limits or Limits()
+    batcher = Batcher(classifier, limits.max_batch, limits.max_wait, limits.max_queue)
+    # Decoding takes much memory: as many images at a time as there are cores to decode them.
+    decoders = ThreadPoolExecutor(physical_cores(), "decoding")
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: FastAPI):
+        await batcher.start()
+        yield
+        await batcher.stop()
+        decoders.shutdown()
+
+    # The interactive documentation would load its scripts from elsewhere.
+    app = FastAPI(
+        title="deeprect_gluon",
+        description=f"Names what pictures show, by the net {classifier.name}.",
+        version=__version__,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+    )
+
+    @app.exception_handler(RequestValidationError)
+    async def refuse(_: Request, error: RequestValidationError) -> JSONResponse:
+        first = error.errors()[0]
+        return JSONResponse({"detail": f"{first['loc'][-1]}: {first['msg']}"}, 422)
+
+    @app.get("/", response_class=HTMLResponse, include_in_schema=False)
+    async def page() -> HTMLResponse:
+        headers = {"Content-Security-Policy": _PAGE_POLICY}
+        return HTMLResponse(PAGE.read_text(encoding="utf-8"), headers=headers)
+
+    @app.get("/health")
+    async def health() -> Health:
+        """Answer while the server can; `requests` are those being worked on."""
+        return Health(status="ok", requests=batcher.admitted)
+
+    @app.get("/metadata")
+    async def metadata() -> Metadata:
+        """Describe the net: its classes, its input, its card (Markdown)."""
+        sidecar = classifier.sidecar
+        channels, size, _ = sidecar.input_shape
+        return Metadata(
+            name=classifier.name,
+            form=sidecar.form,
+            precision=sidecar.precision,
+            classes=sidecar.classes,
+            channels=channels,
+            size=size,
+            max_bytes=limits.max_bytes,
+            max_pixels=classifier.max_pixels,
+            card=sidecar.card,
+        )
+
+    image_body = {"content": {"image/*": {"schema": {"type": "string", "format": "binary"}}}}
+    problems: Dict[int, dict] = {status: {"model": Problem} for status in (408, 413, 415, 422, 503)}
+
+    @app.post("/classify", openapi_extra={"requestBody": image_body}, responses=problems)
+    async def classify(request: Request, top: int = Query(5, ge=1)) -> Answer:
+        """Name what an image file shows; the body is the file itself."""
+        content = await read_body(request, limits)
+        try:
+            with batcher.admission():
+                loop = asyncio.get_running_loop()
+                x = await loop.run_in_executor(decoders, classifier.prepare, content)
+                probabilities = await batcher(x)
+        except BusyError as error:
+            raise HTTPException(503, str(error), {"Retry-After": "1"}) from error
+        except UnknownFormatError as error:
+            raise HTTPException(415, str(error)) from error
+        except ValueError as error:
+            raise HTTPException(422, str(error)) from error
+        guesses = likeliest(probabilities, classifier.sidecar.classes, top)
+        return Answer(classes=[guess._asdict() for guess in guesses])
+
+    return app

@@ -1,0 +1,104 @@
+"""From the bytes of an image file to the probabilities of the classes."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from .. import images
+from ..export import load_export
+
+# What browsers show and cameras write. Pillow reads more, some of it by starting other programs.
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
+
+
+class UnknownFormatError(ValueError):
+    """The bytes are no image of the formats that are taken."""
+
+
+class Classifier:
+    """An exported net with the way from an image file to its input.
+
+    Parameters
+    ----------
+    path : Path or str
+        An export of any form, with its sidecar; ONNX is run by ONNX Runtime.
+    max_pixels : int
+        Images of more are refused before they are decoded.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError, ImportError
+        As for `export.load_export`; ValueError also if the export does not say how images are
+        prepared.
+    """
+
+    def __init__(self, path: Path | str, max_pixels: int = 50_000_000):
+        self._net = load_export(path)
+        self.sidecar = self._net.sidecar
+        self.name = Path(path).name
+        self.max_pixels = max_pixels
+        if self.sidecar.preprocess is None:
+            raise ValueError(
+                f"the sidecar of {path} does not say how images are prepared; "
+                "set net.preprocess before exporting"
+            )
+
+    def prepare(self, content: bytes) -> np.ndarray:
+        """Decode an image file and make it the net's input.
+
+        Parameters
+        ----------
+        content : bytes
+            Of a file of one of the `FORMATS`.
+
+        Returns
+        -------
+        ndarray of float32, shape (channels, size, size)
+
+        Raises
+        ------
+        UnknownFormatError
+            If it is no such file.
+        ValueError
+            If it is damaged or has too many pixels.
+        """
+        self._check_pixels(*_dimensions(content))
+        image = images.read(content, self.sidecar.input_shape[0])
+        return self.sidecar.preprocess(image).asnumpy()[0]
+
+    def _check_pixels(self, width: int, height: int) -> None:
+        rule = self.sidecar.preprocess
+        if width * height > self.max_pixels:
+            raise ValueError(
+                f"the image has {width} x {height} pixels, more than {self.max_pixels:,}; "
+                "send a smaller one"
+            )
+        # Resizing makes a long strip, whose shorter side grows to the net's, a large image.
+        growth = (rule.resize or rule.size) / min(width, height)
+        if width * height * growth**2 > self.max_pixels:
+            raise ValueError(f"the image of {width} x {height} pixels is too long a strip; crop it")
+
+    def __call__(self, inputs: np.ndarray) -> np.ndarray:
+        """Return the probabilities (N, classes) for inputs (N, channels, size, size), float32."""
+        scores = self._net(inputs)
+        likelihood = np.exp(scores - scores.max(axis=1, keepdims=True))
+        return likelihood / likelihood.sum(axis=1, keepdims=True)
+
+
+def _dimensions(content: bytes) -> tuple[int, int]:
+    """Return (width, height) as an image file states them, without decoding its pixels."""
+    try:
+        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+            return image.size
+    except UnidentifiedImageError as error:
+        raise UnknownFormatError(
+            f"no image of the formats {', '.join(FORMATS)} was sent; "
+            "send such a file itself, not in a form"
+        ) from error
+    # Pillow's readers raise whatever the damage leads them to.
+    except Exception as error:
+        raise ValueError(f"not a whole image: {error}") from error

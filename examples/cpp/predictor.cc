@@ -1,0 +1,70 @@
+#include "predictor.h"
+
+#include <mxnet/c_api.h>
+// After c_api.h, which has the types that it uses.
+#include <mxnet/c_predict_api.h>
+
+#include <cstdlib>
+#include <cstring>
+#include <functional>
+#include <limits>
+#include <numeric>
+#include <stdexcept>
+
+#include "file.h"
+
+namespace deeprect {
+namespace {
+
+/// Throw what MXNet says of its last failure, less the stack.
+void check(int status, const std::string& what) {
+  if (status == 0) return;
+  std::string message = MXGetLastError();
+  if (const auto start = message.rfind("Error: "); start != std::string::npos) {
+    message = message.substr(start + std::strlen("Error: "));
+  }
+  throw std::runtime_error(what + ": " + message.substr(0, message.find('\n')));
+}
+
+}  // namespace
+
+void load_operators(const std::string& library) {
+  check(MXLoadLib(library.c_str(), 0), "cannot load " + library);
+}
+
+Predictor::Predictor(const std::string& symbol, const std::string& params, int channels, int size) {
+  const std::string graph = read_file(symbol), arrays = read_file(params);
+  if (arrays.size() > std::numeric_limits<int>::max()) {
+    throw std::runtime_error(params +
+                             " has more than 2 GiB, which MXNet's predict API cannot take");
+  }
+  setenv("MXNET_SUBGRAPH_VERBOSE", "0", /*overwrite=*/0);  // no line on stderr for each net
+  constexpr int kCpu = 1;
+  const char* inputs[] = {"data"};
+  const uint32_t begins[] = {0, 4};
+  const uint32_t shape[] = {1, static_cast<uint32_t>(channels), static_cast<uint32_t>(size),
+                            static_cast<uint32_t>(size)};
+  PredictorHandle handle = nullptr;
+  check(MXPredCreate(graph.c_str(), arrays.data(), static_cast<int>(arrays.size()), kCpu, 0, 1,
+                     inputs, begins, shape, &handle),
+        "MXNet refuses " + symbol + " with " + params);
+  handle_.reset(handle);
+}
+
+std::vector<float> Predictor::operator()(const std::vector<float>& input) const {
+  check(MXPredSetInput(handle_.get(), "data", input.data(), static_cast<uint32_t>(input.size())),
+        "MXNet refuses the input");
+  check(MXPredForward(handle_.get()), "the net failed");
+  uint32_t* shape = nullptr;
+  uint32_t dimensions = 0;
+  check(MXPredGetOutputShape(handle_.get(), 0, &shape, &dimensions), "the net has no output");
+  const auto size =
+      std::accumulate(shape, shape + dimensions, uint32_t{1}, std::multiplies<uint32_t>());
+  std::vector<float> scores(size);
+  check(MXPredGetOutput(handle_.get(), 0, scores.data(), size), "the net failed");
+  return scores;
+}
+
+void Predictor::Free::operator()(void* handle) const { MXPredFree(handle); }
+
+}  // namespace deeprect

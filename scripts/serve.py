@@ -1,0 +1,61 @@
+#!/usr/bin/env python
+"""Serve an exported net over HTTP: a picture in, its classes out; with a page to drop one on."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from deeprect_gluon import library
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    add = parser.add_argument
+    add("export", type=Path, help="path of an export, as given to scripts/export.py")
+    add("--host", default="127.0.0.1", help="address to listen on")
+    add("--port", type=int, default=8000, help="0 takes a free one")
+    add("--max-bytes", type=int, default=10 << 20, help="of an image file")
+    add("--max-pixels", type=int, default=50_000_000, help="of an image")
+    add("--max-batch", type=int, default=16, help="images computed together")
+    add("--max-wait", type=float, default=0.005, help="seconds to wait for more of them")
+    add("--max-queue", type=int, default=64, help="requests at a time; more get 503")
+    add("--body-timeout", type=float, default=10, help="seconds in which an image must come")
+    add("--idle-timeout", type=int, default=5, help="seconds in which a request must begin")
+    add("--stop-timeout", type=int, default=30, help="seconds to finish requests when stopped")
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse()
+    library.keep_memory()
+    from deeprect_gluon import serve  # needs the packages of deeprect_gluon[serve]
+
+    limits = serve.Limits(
+        max_bytes=args.max_bytes,
+        body_timeout=args.body_timeout,
+        max_batch=args.max_batch,
+        max_wait=args.max_wait,
+        max_queue=args.max_queue,
+    )
+    app = serve.create_app(serve.Classifier(args.export, args.max_pixels), limits)
+    serve.run(
+        serve.configure(
+            app,
+            host=args.host,
+            port=args.port,
+            idle_timeout=args.idle_timeout,
+            stop_timeout=args.stop_timeout,
+            max_connections=4 * args.max_queue,
+        )
+    )
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except (ValueError, OSError, ImportError) as error:
+        sys.exit(f"{Path(__file__).name}: {error}")
