@@ -11,7 +11,7 @@ import numpy as np
 from deeprect_gluon import models
 from deeprect_gluon.params_file import read_params
 
-from .datasets import get_dataset
+from .datasets import dataset_of
 from .pretrained import load_weights
 
 CONFIG, WEIGHTS, HISTORY = "config.json", "weights.params", "history.csv"
@@ -60,6 +60,6 @@ def load_checkpoint(path: Path | str) -> models.DeepRect:
     load_weights(net, {name: a.astype(np.float32) for name, a in arrays.items()}, mx.cpu())
     if config["dataset"] == "imagenet" and net.config["classes"] == 1000:
         return models.imagenet.describe(net)
-    dataset = get_dataset(config["dataset"], config.get("data", {}).get("folder"))
+    dataset = dataset_of(config)
     net.classes, net.preprocess = dataset.classes, dataset.preprocess(net.config["input_size"])
     return net

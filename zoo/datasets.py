@@ -144,3 +144,13 @@ def get_dataset(name: str, folder: Path | str | None = None) -> Dataset | ImageN
             f"no dataset {name!r} to measure on; {suggest(name, [*_DATASETS, IMAGENET])}"
         )
     return _DATASETS[name]
+
+
+def dataset_of(config: dict) -> Dataset | ImageNet:
+    """Return the dataset of a training by its config.json; see `get_dataset`.
+
+    ImageNet's shards are those of the training, or `$DEEPRECT_DATA/imagenet` where those are not.
+    """
+    folder = config.get("data", {}).get("folder")
+    there = folder is not None and Path(folder).is_dir()
+    return get_dataset(config["dataset"], folder if there else None)

@@ -16,7 +16,7 @@ from deeprect_gluon.params_file import read_params
 from . import index as index_file
 from . import signing, weights
 from .checkpoints import CONFIG, HISTORY, WEIGHTS, read_config
-from .datasets import Dataset, get_dataset
+from .datasets import Dataset, dataset_of
 from .places import Bucket, Folder, UnavailableError, Web, open_place
 from .pretrained import load_weights
 from .store import FILES, INDEX
@@ -72,8 +72,8 @@ def publish(
     run = Path(checkpoint)
     run = run.parent if run.name == WEIGHTS else run
     recipe = _read_recipe(run, name, dataset)
+    measured_on = dataset_of(recipe)
     config, dataset = recipe.pop("model"), recipe.pop("dataset")
-    measured_on = get_dataset(dataset, recipe.get("data", {}).get("folder"))
     if config["classes"] != len(measured_on.classes):
         raise ValueError(
             f"{run} holds a net of {config['classes']} classes; {dataset} has "

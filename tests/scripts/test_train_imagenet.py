@@ -14,7 +14,7 @@ from deeprect_gluon import library
 from deeprect_gluon.data import prepare, small_imagenet
 from deeprect_gluon.data.imagenet_sources import scan_classes
 from deeprect_gluon.train.history import History, Row, read
-from zoo.datasets import get_dataset
+from zoo.datasets import dataset_of, get_dataset
 from zoo.publish import publish
 
 ROOT = Path(__file__).parents[2]
@@ -73,6 +73,18 @@ def test_from_shards_to_published_weights(shards, train, tmp_path):
     whole = dataset.preprocess(32)(images[0])
     assert (net.preprocess(images[0]).asnumpy() == whole.asnumpy()).all()
     assert np.isfinite(net(whole).asnumpy()).all()
+
+
+def test_shards_that_have_moved_are_found(shards, monkeypatch):
+    config = {"dataset": "imagenet", "data": {"folder": "/no/longer/here"}}
+    monkeypatch.delenv("DEEPRECT_DATA", raising=False)
+    with pytest.raises(FileNotFoundError, match="no folder of ImageNet's shards is given"):
+        dataset_of(config)
+    monkeypatch.setenv("DEEPRECT_DATA", str(shards.parent))
+    assert dataset_of(config).folder == shards
+    config["data"]["folder"] = str(shards)
+    monkeypatch.delenv("DEEPRECT_DATA")
+    assert dataset_of(config).folder == shards
 
 
 def test_a_finished_training_is_not_begun_again_by_accident(shards, train, tmp_path):
