@@ -42,6 +42,8 @@ SOURCES = [
         "src/winograd.cc",
         "src/scratch.cc",
         "src/fuse_pass.cc",
+        "src/register_sgd.cc",
+        "src/sgd.cc",
     ),
 ]
 # The kernels are compiled once for each of these; the library chooses at run time.

@@ -87,7 +87,7 @@ def kind(block: mx.gluon.HybridBlock, x: mx.nd.NDArray) -> str:
 def update_seconds(net: mx.gluon.HybridBlock, x: mx.nd.NDArray, rounds: int) -> float:
     """Return the median time of an SGD update with momentum."""
     trainer = mx.gluon.Trainer(
-        net.collect_params(), "sgd", {"learning_rate": 1e-9, "momentum": 0.9}, kvstore=None
+        net.collect_params(), "fusedsgd", {"learning_rate": 1e-9, "momentum": 0.9}, kvstore=None
     )
     samples = []
     for _ in range(rounds + 1):

@@ -5,10 +5,19 @@ from .version import __version__
 
 library.load()
 
-from . import amp, initializer, models, nn  # noqa: E402
+from . import amp, initializer, models, nn, optimizer  # noqa: E402
 from .operators import conv_prelu, prelu  # noqa: E402
 
 amp.register("deeprect_prelu", half=True)
 amp.register("deeprect_conv_prelu", half=False)
 
-__all__ = ["__version__", "conv_prelu", "initializer", "library", "models", "nn", "prelu"]
+__all__ = [
+    "__version__",
+    "conv_prelu",
+    "initializer",
+    "library",
+    "models",
+    "nn",
+    "optimizer",
+    "prelu",
+]

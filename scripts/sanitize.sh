@@ -27,7 +27,8 @@ export UBSAN_OPTIONS="print_stacktrace=1:log_path=$build/report"
 runtimes="$($compiler -print-file-name=libasan.so) $($compiler -print-file-name=libubsan.so)"
 status=0
 LD_PRELOAD="$runtimes" "$python" -m pytest -q -p no:cacheprovider "$project/tests/test_operator.py" \
-    "$project/tests/test_operator_gradients.py" "$project/tests/test_operator_bits.py" "$@" || status=$?
+    "$project/tests/test_operator_gradients.py" "$project/tests/test_operator_bits.py" \
+    "$project/tests/test_optimizer.py" "$@" || status=$?
 for report in report.*; do
     if [ -e "$report" ]; then
         cat "$report" >&2

@@ -38,7 +38,7 @@ def save(net: DeepRect, folder: Path) -> None:
         folder / "weights.npz", **{n: p.data().asnumpy() for n, p in net.collect_params().items()}
     )
     (folder / "net.json").write_text(json.dumps(describe(net)))
-    export_onnx(net, folder / "net.onnx")
+    export_onnx(net, folder / "net")
 
 
 def load(request: dict):
@@ -57,9 +57,9 @@ def load(request: dict):
         return lambda: net(x).wait_to_read()
 
     loss, label = mx.gluon.loss.SoftmaxCrossEntropyLoss(), mx.nd.zeros((len(x),))
-    trainer = mx.gluon.Trainer(
-        net.collect_params(), "sgd", {"learning_rate": 1e-9, "momentum": 0.9}, kvstore=None
-    )
+    optimizer = "fusedsgd" if sys.argv[1] == "fused" else "sgd"
+    settings = {"learning_rate": 1e-9, "momentum": 0.9}
+    trainer = mx.gluon.Trainer(net.collect_params(), optimizer, settings, kvstore=None)
 
     def step():
         with mx.autograd.record():

@@ -65,11 +65,11 @@ class Workers:
         """
         parameters = net.collect_params()
         if self._hvd is None:
-            return mx.gluon.Trainer(parameters, "sgd", optimizer_params, kvstore=None)
+            return mx.gluon.Trainer(parameters, "fusedsgd", optimizer_params, kvstore=None)
         self._hvd.broadcast_parameters(parameters, root_rank=0)
         compression = self._hvd.Compression.fp16 if fp16_allreduce else self._hvd.Compression.none
         return self._hvd.DistributedTrainer(
-            parameters, "sgd", optimizer_params, compression=compression
+            parameters, "fusedsgd", optimizer_params, compression=compression
         )
 
     def sum(self, values: np.ndarray) -> np.ndarray:
