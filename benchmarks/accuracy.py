@@ -2,17 +2,21 @@
 
     python benchmarks/accuracy.py depth [--models deeprect_small30 deeprect_a]
     python benchmarks/accuracy.py training [--seeds 5] [--steps 468]
+    python benchmarks/accuracy.py bfloat16 [--models deeprect_a] [--batch 2] [--rounds 5]
 
 `depth` compares every activation, and at the end the gradients of the weights, of the fused and of
 the plain convolutions with a float64 network of the same weights. `training` trains the 14-layer
 net on Fashion-MNIST with both, from the same seeds and on the same batches, and compares the test
-errors. Prints Markdown tables; pictures go into docs/.
+errors. `bfloat16` times the inference of networks that MXNet converted to that type, for processors
+that compute in it, beside ours, with the errors of both. Prints Markdown tables; pictures go into
+docs/.
 """
 
 from __future__ import annotations
 
 import argparse
 import tempfile
+import time
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +30,7 @@ from deeprect_gluon.models import get_model, model_names
 from deeprect_gluon.train import TrainConfig, Workers, fashion_mnist
 
 import mxnet as mx  # isort: skip  (its environment is prepared by then)
+from mxnet.contrib import amp  # isort: skip
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 ALGORITHMS = {"fused": True, "plain": False}
@@ -108,9 +113,40 @@ def training(seeds: int, steps: int) -> None:
     print(f"\ntest error in %; difference {difference.mean():+.2f} +- {half:.2f} (95 %, paired t)")
 
 
+def bfloat16(names: list[str], batch: int, rounds: int) -> None:
+    print("| network | ours, ms | bfloat16, ms | ratio | error of ours | of bfloat16 |")
+    print("|---|---|---|---|---|---|")
+    for name in names:
+        size, channels = (28, 1) if "small" in name else (224, 3)
+        x = np.random.default_rng(0).standard_normal((batch, channels, size, size))
+        exact = activations_and_gradients(name, x, "float64", fast=False)[0][-1]
+        data, contenders, times, found = mx.nd.array(x), [], [[], []], []
+        for fast in (True, False):
+            net = get_model(name, fast=fast, **(SMALL if "small" in name else {}))
+            net.collect_params().setattr("grad_req", "null")
+            net.initialize(MSRA(rectifier_slopes(net), seed=1))
+            net.hybridize(static_alloc=True, static_shape=True)
+            net(data)
+            # Winograd's transforms need float32: the other type is for MXNet's convolution.
+            if not fast:
+                net = amp.convert_hybrid_block(net, ctx=mx.cpu(), target_dtype="bfloat16")
+                net.hybridize(static_alloc=True, static_shape=True)
+            contenders.append(net)
+            found.append(net(data).astype("float32").asnumpy())
+        for _ in range(rounds):
+            for contender, samples in zip(contenders, times):
+                start = time.perf_counter()
+                contender(data).wait_to_read()
+                samples.append(time.perf_counter() - start)
+        ours, theirs = (1e3 * np.median(samples) for samples in times)
+        error = errors(found, [exact, exact])
+        cells = f"{ours:.1f} | {theirs:.1f} | {theirs / ours:.2f} | {error[0]:.1e} | {error[1]:.1e}"
+        print(f"| {name} | {cells} |", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    commands = parser.add_subparsers(required=True, metavar="depth|training")
+    commands = parser.add_subparsers(required=True, metavar="depth|training|bfloat16")
     sub = commands.add_parser("depth")
     models = ["deeprect_small30", "deeprect_a"]
     sub.add_argument("--models", nargs="+", default=models, choices=model_names())
@@ -119,6 +155,11 @@ def main() -> None:
     sub.add_argument("--seeds", type=int, default=5)
     sub.add_argument("--steps", type=int, default=468)
     sub.set_defaults(run=lambda args: training(args.seeds, args.steps))
+    sub = commands.add_parser("bfloat16")
+    sub.add_argument("--models", nargs="+", default=["deeprect_a"], choices=model_names())
+    sub.add_argument("--batch", type=int, default=2)
+    sub.add_argument("--rounds", type=int, default=5)
+    sub.set_defaults(run=lambda args: bfloat16(args.models, args.batch, args.rounds))
     args = parser.parse_args()
     library.keep_memory()
     args.run(args)

@@ -37,7 +37,7 @@ def save(net: DeepRect, folder: Path) -> None:
     np.savez(
         folder / "weights.npz", **{n: p.data().asnumpy() for n, p in net.collect_params().items()}
     )
-    (folder / "net.json").write_text(json.dumps(describe(net)))
+    (folder / "architecture.json").write_text(json.dumps(describe(net)))
     export_onnx(net, folder / "net")
 
 

@@ -10,7 +10,7 @@ from protocol import serve
 
 def load(request: dict):
     folder = Path(request["load"])
-    symbol = json.loads((folder / "net.json").read_text())["symbol"]
+    symbol = json.loads((folder / "architecture.json").read_text())["symbol"]
     net = mx.gluon.SymbolBlock(mx.sym.load_json(symbol), mx.sym.var("data"))
     net.collect_params().setattr("grad_req", "null")
     with np.load(folder / "weights.npz") as weights:

@@ -39,7 +39,7 @@ def build(net: dict) -> nn.Sequential:
 
 def load(request: dict):
     folder = Path(request["load"])
-    net = build(json.loads((folder / "net.json").read_text()))
+    net = build(json.loads((folder / "architecture.json").read_text()))
     with torch.no_grad(), np.load(folder / "weights.npz") as weights:
         for parameter, name in zip(net.parameters(), weights.files):
             parameter.copy_(torch.from_numpy(weights[name]))
