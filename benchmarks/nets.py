@@ -134,7 +134,9 @@ def table(rows: list[dict], mode: str) -> str:
         cells = [row["model"], str(row["batch"])]
         for name in names:
             ratio = f" ({seconds[name] / seconds[OURS]:.2f}x)" if name != OURS else ""
-            cells.append(f"{1e3 * seconds[name]:.3g}{ratio}")
+            milliseconds = 1e3 * seconds[name]
+            digits = 0 if milliseconds >= 100 else 1
+            cells.append(f"{milliseconds:.{digits}f}{ratio}")
         cells += [f"{row['gib'][name]:.2f}" for name in names]
         lines.append(f"| {' | '.join(cells)} |")
     return f"\n{mode}\n\n" + "\n".join(lines)
