@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from nets import SMALL
 from scipy import stats
 
 from deeprect_gluon import library
@@ -34,7 +35,6 @@ from mxnet.contrib import amp  # isort: skip
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 ALGORITHMS = {"fused": True, "plain": False}
-SMALL = {"stem": "small_image", "input_size": 28, "in_channels": 1, "classes": 10}
 
 
 def activations_and_gradients(

@@ -21,11 +21,13 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from prelu import KEEP_MEMORY
 
 from deeprect_gluon.models import Config, model_names
 
@@ -36,12 +38,6 @@ TORCH = os.environ.get("DEEPRECT_BENCH_TORCH_PYTHON")
 OURS = "deeprect_gluon"
 # What this process's import of the library set is not a default of the others.
 SETTINGS = ("OMP_NUM_THREADS", "MXNET_EXEC_INPLACE_GRAD_SUM_CAP", "PYTHONPATH")
-# As library.keep_memory does, for the frameworks that have no memory pool of their own.
-KEEP_MEMORY = {
-    "MALLOC_TRIM_THRESHOLD_": str(1 << 40),
-    "MALLOC_MMAP_MAX_": "0",
-    "MALLOC_ARENA_MAX": "1",
-}
 
 
 class Contender:
@@ -97,11 +93,10 @@ def require_equal(name: str, y: np.ndarray, ours: np.ndarray) -> None:
 
 def compare(config: Config, batch: int, mode: str, rounds: int) -> dict:
     """Return {contender: median seconds} and {contender: GiB} of a network."""
-    arguments = {"name": config.name, **(SMALL if "small" in config.name else {})}
     shape = (batch, config.in_channels, config.input_size, config.input_size)
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
         np.save(f"{folder}/x.npy", np.random.default_rng(0).standard_normal(shape, np.float32))
-        load = {"load": folder, "config": arguments, "mode": mode}
+        load = {"load": folder, "config": asdict(config), "mode": mode}
         with Contender(sys.executable, "gluon.py", "plain") as writer:
             writer.ask(**load, save=True)
         running, outputs = {}, {}

@@ -19,6 +19,7 @@ import time
 from dataclasses import dataclass
 from typing import Callable
 
+from nets import SMALL
 from prelu import Floor
 
 from deeprect_gluon import library, nn
@@ -26,8 +27,6 @@ from deeprect_gluon.initializer import MSRA, rectifier_slopes
 from deeprect_gluon.models import get_model, model_names
 
 import mxnet as mx  # isort: skip  (its environment is prepared by then)
-
-SMALL = {"stem": "small_image", "input_size": 28, "in_channels": 1, "classes": 10}
 
 
 def seconds(run: Callable[[], None], rounds: int) -> float:

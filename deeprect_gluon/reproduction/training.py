@@ -112,3 +112,8 @@ def train(
         "slopes": [[round(a, 5) for a in slopes] for slopes in history.seen],
     }
     return result
+
+
+def loss_curve(result: dict) -> list[float]:
+    """Return the training losses along the curve of what `train` gave."""
+    return result["curve"]["train_loss"]

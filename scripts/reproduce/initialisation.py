@@ -24,7 +24,7 @@ from deeprect_gluon.initializer import MSRA, rectifier_slopes
 from deeprect_gluon.models import DeepRect
 from deeprect_gluon.reproduction import Claim, Figure, Finding, Panel, Results, Series, verdict
 from deeprect_gluon.reproduction.command import run_claim
-from deeprect_gluon.reproduction.training import build, initialize, train
+from deeprect_gluon.reproduction.training import build, initialize, loss_curve, train
 
 STARTED = 2.0
 NETS = {14: "deeprect_small14", 22: "deeprect_b", 30: "deeprect_small30"}
@@ -124,10 +124,6 @@ def table(results: Results) -> list[list[str]]:
         loss, error = results.mean(case, "train_loss"), results.mean(case, "test_error")
         rows.append([case, str(len(seeds)), when, f"{loss:.3f}", f"{error.scaled(100):.1f}"])
     return rows
-
-
-def loss_curve(result: dict) -> list[float]:
-    return result["curve"]["train_loss"]
 
 
 def figures(results: Results) -> list[Figure]:

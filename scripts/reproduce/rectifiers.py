@@ -15,7 +15,7 @@ from __future__ import annotations
 from deeprect_gluon.data import shift_and_flip
 from deeprect_gluon.reproduction import Claim, Figure, Finding, Panel, Results, Series, verdict
 from deeprect_gluon.reproduction.command import run_claim
-from deeprect_gluon.reproduction.training import build, initialize, train
+from deeprect_gluon.reproduction.training import build, initialize, loss_curve, train
 
 ACTIVATIONS = {
     "relu": "ReLU",
@@ -100,10 +100,6 @@ def table(results: Results) -> list[list[str]]:
                 ]
             )
     return rows
-
-
-def loss_curve(result: dict) -> list[float]:
-    return result["curve"]["train_loss"]
 
 
 def figures(results: Results) -> list[Figure]:
