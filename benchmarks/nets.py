@@ -172,6 +172,7 @@ def main() -> None:
     args = parser.parse_args()
     if not TORCH:
         print("DEEPRECT_BENCH_TORCH_PYTHON is not set: PyTorch is left out")
+    args.output.mkdir(parents=True, exist_ok=True)
     rows = []
     for mode in args.modes:
         for name in args.models:

@@ -263,6 +263,7 @@ def main() -> None:
         help="leave the C library as it is: large outputs are then mapped afresh at every call",
     )
     options = parser.parse_args()
+    options.output.mkdir(parents=True, exist_ok=True)
     if not options.fresh_memory:
         os.environ.update(KEEP_MEMORY)
         dg.library.keep_memory()
@@ -286,7 +287,6 @@ def main() -> None:
         "repetitions": options.repetitions,
         "rows": rows,
     }
-    options.output.mkdir(parents=True, exist_ok=True)
     (options.output / "prelu_benchmark.json").write_text(json.dumps(report, indent=1) + "\n")
     plot(rows, options.output / "prelu_benchmark.png")
     print(table(rows))

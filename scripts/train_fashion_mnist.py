@@ -5,11 +5,10 @@ from __future__ import annotations
 
 import argparse
 import logging
-import sys
 from pathlib import Path
 
 from deeprect_gluon import library, models
-from deeprect_gluon.train import Stopped, TrainConfig, Workers, fashion_mnist, report
+from deeprect_gluon.train import TrainConfig, Workers, fashion_mnist, report, run_program
 from deeprect_gluon.train.config import add_flags, with_flags
 
 DEFAULTS = TrainConfig(epochs=20, lr_drops=(14, 18))
@@ -66,9 +65,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except Stopped as stopped:
-        print(f"{stopped}; continue with --resume auto", file=sys.stderr)
-    except (ValueError, OSError, RuntimeError, FloatingPointError) as error:
-        sys.exit(f"{Path(__file__).name}: {error}")
+    run_program(main)

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import argparse
 import logging
-import sys
 from pathlib import Path
 
 from deeprect_gluon import library
-from deeprect_gluon.train import Stopped, TrainConfig, Workers, recipe, report
+from deeprect_gluon.train import TrainConfig, Workers, recipe, report, run_program
 from deeprect_gluon.train.config import add_flags, with_flags
 from deeprect_gluon.train.imagenet import Training
 
@@ -80,9 +79,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except Stopped as stopped:
-        print(f"{stopped}; continue with --resume auto", file=sys.stderr)
-    except (ValueError, OSError, RuntimeError, FloatingPointError) as error:
-        sys.exit(f"{Path(__file__).name}: {error}")
+    run_program(main)

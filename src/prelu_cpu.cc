@@ -9,6 +9,7 @@
 #include <type_traits>
 #include <vector>
 
+#include "huge_pages.h"
 #include "prelu_kernels.h"
 
 namespace deeprect {
@@ -160,6 +161,7 @@ void prelu_forward_cpu(const Extents& extents, DType data_type, const void* x_da
     const Math<T>* a = slopes.values.data();
     const Grid grid(slopes.extents);
     const bool streaming = extents.size() * int64_t(sizeof(T)) >= kStreamingBytes;
+    if (streaming) prefer_huge_pages(y, extents.size() * sizeof(T));
     const auto forward = kernels_for(tag).forward;
     grid.for_each_box([&](int64_t i) { forward(grid.e, grid.box(i), streaming, x, a, y); });
     if (const int64_t tail = slopes.tail) {
@@ -182,6 +184,7 @@ void prelu_backward_cpu(const Extents& extents, DType data_type, const void* dy_
       const Math<T>* a = slopes.values.data();
       const Grid grid(slopes.extents);
       const bool streaming = extents.size() * int64_t(sizeof(T)) >= kStreamingBytes;
+      if (streaming) prefer_huge_pages(dx, extents.size() * sizeof(T));
       const auto backward = kernels_for(tag).backward;
       const int64_t columns = grid.e.channels;
       std::vector<CompensatedSum<double>> partial(grid.partials() * columns + slopes.tail);

@@ -1,17 +1,13 @@
 // deeprect_prelu as MXNet sees it: attributes, shape and type inference, dispatch, error messages.
-// Errors are thrown as std::runtime_error, which MXNet turns into MXNetError; lib_api's own message
-// list is neither thread-safe nor ever emptied.
 #include <mxnet/lib_api.h>
 
 #include <cstdlib>
 #include <exception>
 #include <limits>
-#include <stdexcept>
 #include <string>
-#include <unordered_map>
 #include <vector>
 
-#include "mxnet_text.h"
+#include "extension.h"
 #include "prelu_cpu.h"
 #ifdef DEEPRECT_WITH_CUDA
 #include "prelu_gpu.h"
@@ -21,22 +17,10 @@
 static_assert(MX_LIBRARY_VERSION == 11,
               "deeprect_gluon is written for the lib_api.h of MXNet 1.9.1 (library version 11)");
 
+namespace deeprect {
 namespace {
 
-using deeprect::DType;
-using deeprect::Extents;
-using deeprect::to_string;
-using deeprect::type_name;
-using mxnet::ext::MXReturnValue;
-using mxnet::ext::MXTensor;
-using mxnet::ext::OpResource;
-
-using Attributes = std::unordered_map<std::string, std::string>;
-using Shape = std::vector<unsigned int>;
-
-[[noreturn]] void fail(const std::string& message) {
-  throw std::runtime_error("deeprect_prelu: " + message);
-}
+[[noreturn]] void fail(const std::string& message) { deeprect::fail("deeprect_prelu", message); }
 
 DType dtype_of(const MXTensor& tensor) {
   switch (tensor.dtype) {
@@ -140,20 +124,20 @@ Extents extents_of(const Attributes& attributes, const MXTensor& data, const MXT
 
 MXReturnValue forward(const Attributes& attributes, std::vector<MXTensor>* inputs,
                       std::vector<MXTensor>* outputs, const OpResource&) {
-  deeprect::apply_wanted_threads();
+  apply_wanted_threads();
   const MXTensor &data = (*inputs)[0], &alpha = (*inputs)[1];
-  deeprect::prelu_forward_cpu(extents_of(attributes, data, alpha), dtype_of(data), data.data_ptr,
-                              dtype_of(alpha), alpha.data_ptr, (*outputs)[0].data_ptr);
+  prelu_forward_cpu(extents_of(attributes, data, alpha), dtype_of(data), data.data_ptr,
+                    dtype_of(alpha), alpha.data_ptr, (*outputs)[0].data_ptr);
   return mxnet::ext::MX_SUCCESS;
 }
 
 MXReturnValue backward(const Attributes& attributes, std::vector<MXTensor>* inputs,
                        std::vector<MXTensor>* outputs, const OpResource&) {
-  deeprect::apply_wanted_threads();
+  apply_wanted_threads();
   const MXTensor &dy = (*inputs)[0], &data = (*inputs)[1], &alpha = (*inputs)[2];
-  deeprect::prelu_backward_cpu(extents_of(attributes, data, alpha), dtype_of(data), dy.data_ptr,
-                               data.data_ptr, dtype_of(alpha), alpha.data_ptr,
-                               (*outputs)[0].data_ptr, (*outputs)[1].data_ptr);
+  prelu_backward_cpu(extents_of(attributes, data, alpha), dtype_of(data), dy.data_ptr,
+                     data.data_ptr, dtype_of(alpha), alpha.data_ptr, (*outputs)[0].data_ptr,
+                     (*outputs)[1].data_ptr);
   return mxnet::ext::MX_SUCCESS;
 }
 
@@ -170,9 +154,9 @@ void* allocate_gpu(const OpResource& resource, int64_t bytes) {
 MXReturnValue forward_gpu(const Attributes& attributes, std::vector<MXTensor>* inputs,
                           std::vector<MXTensor>* outputs, const OpResource& resource) {
   const MXTensor &data = (*inputs)[0], &alpha = (*inputs)[1];
-  deeprect::prelu_forward_gpu(extents_of(attributes, data, alpha), dtype_of(data), data.data_ptr,
-                              dtype_of(alpha), alpha.data_ptr, (*outputs)[0].data_ptr,
-                              resource.get_cuda_stream());
+  prelu_forward_gpu(extents_of(attributes, data, alpha), dtype_of(data), data.data_ptr,
+                    dtype_of(alpha), alpha.data_ptr, (*outputs)[0].data_ptr,
+                    resource.get_cuda_stream());
   return mxnet::ext::MX_SUCCESS;
 }
 
@@ -181,10 +165,10 @@ MXReturnValue backward_gpu(const Attributes& attributes, std::vector<MXTensor>* 
   const MXTensor &dy = (*inputs)[0], &data = (*inputs)[1], &alpha = (*inputs)[2];
   const Extents extents = extents_of(attributes, data, alpha);
   const DType type = dtype_of(data);
-  void* workspace = allocate_gpu(resource, deeprect::prelu_backward_gpu_workspace(extents, type));
-  deeprect::prelu_backward_gpu(extents, type, dy.data_ptr, data.data_ptr, dtype_of(alpha),
-                               alpha.data_ptr, (*outputs)[0].data_ptr, (*outputs)[1].data_ptr,
-                               workspace, resource.get_cuda_stream());
+  void* workspace = allocate_gpu(resource, prelu_backward_gpu_workspace(extents, type));
+  prelu_backward_gpu(extents, type, dy.data_ptr, data.data_ptr, dtype_of(alpha), alpha.data_ptr,
+                     (*outputs)[0].data_ptr, (*outputs)[1].data_ptr, workspace,
+                     resource.get_cuda_stream());
   return mxnet::ext::MX_SUCCESS;
 }
 #endif
@@ -202,7 +186,9 @@ REGISTER_OP(deeprect_prelu)
     .setForward(forward, "cpu")
     .setBackward(backward, "cpu");
 
-MXReturnValue initialize(int version) {
+}  // namespace deeprect
+
+mxnet::ext::MXReturnValue initialize(int version) {
   // 1.9.1 and later patch releases keep the interface; an older MXNet lacks parts of it.
   return version >= 10901 ? mxnet::ext::MX_SUCCESS : mxnet::ext::MX_FAIL;
 }

@@ -1,29 +1,18 @@
 // deeprect_conv_prelu as MXNet sees it: attributes, shape and type inference, error messages.
 #include <mxnet/lib_api.h>
 
-#include <stdexcept>
 #include <string>
-#include <unordered_map>
 #include <vector>
 
 #include "conv_prelu.h"
-#include "mxnet_text.h"
+#include "extension.h"
 #include "threads.h"
 
+namespace deeprect {
 namespace {
 
-using deeprect::Convolution;
-using deeprect::to_string;
-using deeprect::type_name;
-using mxnet::ext::MXReturnValue;
-using mxnet::ext::MXTensor;
-using mxnet::ext::OpResource;
-
-using Attributes = std::unordered_map<std::string, std::string>;
-using Shape = std::vector<unsigned int>;
-
 [[noreturn]] void fail(const std::string& message) {
-  throw std::runtime_error("deeprect_conv_prelu: " + message);
+  deeprect::fail("deeprect_conv_prelu", message);
 }
 
 std::string attribute(const Attributes& attributes, const char* name, const char* otherwise) {
@@ -121,33 +110,33 @@ Convolution convolution_of(const Attributes& attributes, const MXTensor& data,
           data.shape[3], weight.shape[2], pad_of(attributes)};
 }
 
-deeprect::Rectifier rectifier_of(std::vector<MXTensor>& inputs, size_t alpha) {
+Rectifier rectifier_of(std::vector<MXTensor>& inputs, size_t alpha) {
   if (alpha >= inputs.size()) return {nullptr, false};
   return {inputs[alpha].data<float>(), inputs[alpha].size() == 1};
 }
 
 MXReturnValue forward(const Attributes& attributes, std::vector<MXTensor>* inputs,
                       std::vector<MXTensor>* outputs, const OpResource&) {
-  deeprect::apply_wanted_threads();
+  apply_wanted_threads();
   auto& in = *inputs;
-  deeprect::conv_prelu_forward(convolution_of(attributes, in[0], in[1]), in[0].data<float>(),
-                               in[1].data<float>(), in[2].data<float>(), rectifier_of(in, 3),
-                               (*outputs)[0].data<float>());
+  conv_prelu_forward(convolution_of(attributes, in[0], in[1]), in[0].data<float>(),
+                     in[1].data<float>(), in[2].data<float>(), rectifier_of(in, 3),
+                     (*outputs)[0].data<float>());
   return mxnet::ext::MX_SUCCESS;
 }
 
 MXReturnValue backward(const Attributes& attributes, std::vector<MXTensor>* inputs,
                        std::vector<MXTensor>* outputs, const OpResource&) {
-  deeprect::apply_wanted_threads();
+  apply_wanted_threads();
   // dy, data, weight, bias, alpha unless it is a ReLU, y.
   auto &in = *inputs, &out = *outputs;
   const bool relu = is_relu(attributes);
   MXTensor& y = in.back();
-  deeprect::conv_prelu_backward(convolution_of(attributes, in[1], in[2]), in[0].data<float>(),
-                                in[1].data<float>(), in[2].data<float>(), in[3].data<float>(),
-                                relu ? deeprect::Rectifier{nullptr, false} : rectifier_of(in, 4),
-                                y.data<float>(), out[0].data<float>(), out[1].data<float>(),
-                                out[2].data<float>(), relu ? nullptr : out[3].data<float>());
+  conv_prelu_backward(convolution_of(attributes, in[1], in[2]), in[0].data<float>(),
+                      in[1].data<float>(), in[2].data<float>(), in[3].data<float>(),
+                      relu ? Rectifier{nullptr, false} : rectifier_of(in, 4), y.data<float>(),
+                      out[0].data<float>(), out[1].data<float>(), out[2].data<float>(),
+                      relu ? nullptr : out[3].data<float>());
   return mxnet::ext::MX_SUCCESS;
 }
 
@@ -159,3 +148,5 @@ REGISTER_OP(deeprect_conv_prelu)
     .setInferShape(infer_shape)
     .setForward(forward, "cpu")
     .setBackward(backward, "cpu");
+
+}  // namespace deeprect

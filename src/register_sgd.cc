@@ -3,30 +3,20 @@
 
 #include <cmath>
 #include <cstdlib>
-#include <stdexcept>
 #include <string>
-#include <unordered_map>
 #include <vector>
 
-#include "mxnet_text.h"
+#include "extension.h"
 #include "sgd.h"
 #include "threads.h"
 
+namespace deeprect {
 namespace {
-
-using deeprect::to_string;
-using deeprect::type_name;
-using mxnet::ext::MXReturnValue;
-using mxnet::ext::MXTensor;
-using mxnet::ext::OpResource;
-
-using Attributes = std::unordered_map<std::string, std::string>;
-using Shape = std::vector<unsigned int>;
 
 const char* const kInputs[] = {"weight", "grad", "velocity"};
 
 [[noreturn]] void fail(const std::string& message) {
-  throw std::runtime_error("deeprect_sgd_update: " + message);
+  deeprect::fail("deeprect_sgd_update", message);
 }
 
 float number(const Attributes& attributes, const char* name) {
@@ -40,7 +30,7 @@ float number(const Attributes& attributes, const char* name) {
   return static_cast<float>(value);
 }
 
-deeprect::SgdSettings settings_of(const Attributes& attributes) {
+SgdSettings settings_of(const Attributes& attributes) {
   return {number(attributes, "lr"), number(attributes, "wd"), number(attributes, "momentum"),
           number(attributes, "rescale_grad")};
 }
@@ -80,10 +70,10 @@ MXReturnValue mutate_inputs(const Attributes&, std::vector<int>* indices) {
 
 MXReturnValue forward(const Attributes& attributes, std::vector<MXTensor>* inputs,
                       std::vector<MXTensor>* outputs, const OpResource&) {
-  deeprect::apply_wanted_threads();
+  apply_wanted_threads();
   auto& in = *inputs;
-  deeprect::sgd_update(in[0].size(), settings_of(attributes), in[0].data<float>(),
-                       in[1].data<float>(), in[2].data<float>(), (*outputs)[0].data<float>());
+  sgd_update(in[0].size(), settings_of(attributes), in[0].data<float>(), in[1].data<float>(),
+             in[2].data<float>(), (*outputs)[0].data<float>());
   return mxnet::ext::MX_SUCCESS;
 }
 
@@ -95,3 +85,5 @@ REGISTER_OP(deeprect_sgd_update)
     .setInferShape(infer_shape)
     .setMutateInputs(mutate_inputs)
     .setForward(forward, "cpu");
+
+}  // namespace deeprect

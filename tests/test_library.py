@@ -1,6 +1,7 @@
 """Loading the operator library, and the settings it makes."""
 
 import os
+from pathlib import Path
 
 import pytest
 
@@ -55,3 +56,11 @@ def test_keep_memory_spares_page_faults(run_program):
     # Fresh memory faults on every page, or on every huge page where the kernel gives those.
     assert before >= pages // 512
     assert after < before / 10
+
+
+@pytest.mark.skipif(
+    not Path("/sys/kernel/mm/transparent_hugepage").exists(), reason="the system has no huge pages"
+)
+def test_a_large_result_asks_for_huge_pages(run_program):
+    margins = 2 << 21  # at either end, what is less than a huge page
+    assert int(run_program("huge_pages")) >= (64 << 20) - margins

@@ -6,6 +6,7 @@ from .distributed import Workers
 from .history import History
 from .loop import Stopped, fit
 from .metrics import evaluate
+from .program import run_program
 from .run import Run
 
 __all__ = [
@@ -17,4 +18,5 @@ __all__ = [
     "Workers",
     "evaluate",
     "fit",
+    "run_program",
 ]

@@ -1,12 +1,28 @@
-// How shapes and types are named in error messages.
-#ifndef DEEPRECT_MXNET_TEXT_H_
-#define DEEPRECT_MXNET_TEXT_H_
+// What the operators share in the sight of MXNet: names of its types, in code and in messages.
+#ifndef DEEPRECT_EXTENSION_H_
+#define DEEPRECT_EXTENSION_H_
 
 #include <mxnet/lib_api.h>
 
+#include <stdexcept>
 #include <string>
+#include <unordered_map>
+#include <vector>
 
 namespace deeprect {
+
+using mxnet::ext::MXReturnValue;
+using mxnet::ext::MXTensor;
+using mxnet::ext::OpResource;
+
+using Attributes = std::unordered_map<std::string, std::string>;
+using Shape = std::vector<unsigned int>;
+
+// MXNet turns it into an MXNetError. lib_api's own message list is neither thread-safe nor ever
+// emptied.
+[[noreturn]] inline void fail(const char* name, const std::string& message) {
+  throw std::runtime_error(std::string(name) + ": " + message);
+}
 
 template <typename Dims>
 std::string to_string(const Dims& dims) {
@@ -42,4 +58,4 @@ inline std::string type_name(int type) {
 
 }  // namespace deeprect
 
-#endif  // DEEPRECT_MXNET_TEXT_H_
+#endif  // DEEPRECT_EXTENSION_H_
