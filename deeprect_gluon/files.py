@@ -34,3 +34,8 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
         replace_durably(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_text_atomically(path: Path, text: str) -> None:
+    """Write a text file in UTF-8, as `write_atomically` does."""
+    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))

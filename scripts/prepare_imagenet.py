@@ -17,6 +17,7 @@ from pathlib import Path
 from deeprect_gluon import library
 from deeprect_gluon.data import prepare, records
 from deeprect_gluon.data.imagenet_sources import scan_classes, scan_flat
+from deeprect_gluon.data.shard import Packing
 
 
 def parse() -> argparse.Namespace:
@@ -34,7 +35,7 @@ def parse() -> argparse.Namespace:
         help="ILSVRC's development kit (archive or folder), or a text file of names and classes",
     )
     add("--verify", action="store_true", help="check every byte of the shards in the folder")
-    defaults = prepare.Packing()
+    defaults = Packing()
     add("--shorter-side", type=int, help="resize larger images to it (default: keep their bytes)")
     add("--quality", type=int, default=defaults.quality, help="of JPEGs that are made anew")
     add("--seed", type=int, default=defaults.seed, help="of the order of the images")
@@ -51,7 +52,7 @@ def parse() -> argparse.Namespace:
 
 def main() -> None:
     args = parse()
-    packing = prepare.Packing(args.shorter_side, args.quality, args.seed, args.images_per_shard)
+    packing = Packing(args.shorter_side, args.quality, args.seed, args.images_per_shard)
     splits, classes = {}, None
     if args.train:
         splits["train"] = scan_classes(args.train)

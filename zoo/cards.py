@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from deeprect_gluon.files import write_atomically
+from deeprect_gluon.files import write_atomically, write_text_atomically
 from deeprect_gluon.train import history
 
 from . import index as index_file
@@ -124,5 +124,5 @@ def _write_card(store: Store, entry: dict, folder: Path) -> Path:
     picture, path = folder / f"{title}.png", folder / f"{title}.md"
     write_atomically(picture, lambda temporary: learning_curves(rows, title, temporary))
     text = card(entry, curves=picture.name)
-    write_atomically(path, lambda temporary: temporary.write_text(text))
+    write_text_atomically(path, text)
     return path

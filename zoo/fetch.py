@@ -13,7 +13,7 @@ from typing import Sequence
 
 from tqdm import tqdm
 
-from deeprect_gluon.files import write_atomically
+from deeprect_gluon.files import write_text_atomically
 
 from .places import Bucket, UnavailableError, Web
 
@@ -116,7 +116,7 @@ def _transfer(place: Web | Bucket, name: str, size: int, part: Path) -> None:
     if stream.start == 0:
         part.unlink(missing_ok=True)
         origin = json.dumps({"url": f"{place}/{name}", "validator": stream.validator})
-        write_atomically(_origin(part), lambda path: path.write_text(origin))
+        write_text_atomically(_origin(part), origin)
     with part.open("ab") as out, contextlib.closing(stream.chunks), _progress(part, size) as bar:
         bar.update(stream.start)
         for chunk in stream.chunks:

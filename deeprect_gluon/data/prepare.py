@@ -8,87 +8,32 @@ shard; its last replacement says that the split is complete.
 from __future__ import annotations
 
 import ctypes
-import hashlib
-import io
 import json
-import mmap
 import os
 import signal
 import warnings
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Iterator, NamedTuple, Sequence
+from typing import Iterator, Sequence
 
 import filelock
-import mxnet as mx
 import numpy as np
-from PIL import Image
 from tqdm import tqdm
 
-from ..files import write_atomically
-from ..images import read, resize_shorter
+from ..files import write_text_atomically
 from ..models.imagenet import class_names, wordnet_ids
 from .imagenet_sources import Source
-from .records import FORMAT, check_file, describe_file, pack, unframe, unpack
+from .records import FORMAT
+from .shard import Packing, Shard, make_shard
 
-_NOT_WHOLE = "{} was not written whole ({}); see whether the disk is full"
 # Images of ILSVRC 2012.
 COUNTS = {"train": 1_281_167, "val": 50_000}
 
 
-@dataclass(frozen=True)
-class Packing:
-    """How images are packed.
-
-    Parameters
-    ----------
-    shorter_side : int, optional
-        Images with a longer one are resized to it (bicubic). Otherwise, and by default, a JPEG is
-        packed with the bytes it came in.
-    quality : int
-        Of the JPEGs that are made: of resized images, of other formats, and of CMYK.
-    seed : int
-        Of the order of the images.
-    images_per_shard : int
-    """
-
-    shorter_side: int | None = None
-    quality: int = 95
-    seed: int = 0
-    images_per_shard: int = 5000
-
-    def __post_init__(self):
-        for name, least, most in (
-            ("shorter_side", 1, None),
-            ("quality", 1, 100),
-            ("images_per_shard", 1, None),
-        ):
-            value = getattr(self, name)
-            if value is not None and not least <= value <= (most or value):
-                limit = f"at most {most}" if value > least else f"at least {least}"
-                raise ValueError(f"{name}={value} must be {limit}")
-
-
 class DamagedImagesError(ValueError):
     """Some sources are no whole images, and nobody said that they may be left out."""
-
-
-class _Shard(NamedTuple):
-    name: str
-    identifiers: list[int]
-    labels: list[int]
-    sources: list[Source]
-    packing: Packing
-
-    def plan(self) -> str:
-        """Return a digest of what makes this shard's content."""
-        images = [
-            [identifier, label, source.name, source.length]
-            for identifier, label, source in zip(self.identifiers, self.labels, self.sources)
-        ]
-        return hashlib.sha256(json.dumps([images, asdict(self.packing)]).encode()).hexdigest()
 
 
 def find_classes(sources: Sequence[Source]) -> list[dict]:
@@ -134,29 +79,6 @@ def summary(metadata: dict) -> str:
 
 def _are_ilsvrc(ids: Sequence[str]) -> bool:
     return len(ids) == 1000 and tuple(ids) == wordnet_ids()
-
-
-def recode(content: bytes, packing: Packing) -> bytes:
-    """Return the JPEG to be packed for an encoded image.
-
-    A grey or RGB JPEG that is not to be resized stays as it is. ImageNet has a PNG and some CMYK
-    images among its files named .JPEG; of these, as of all others, an RGB JPEG is made.
-
-    Raises
-    ------
-    ValueError
-        If it is no image, or a damaged one.
-    """
-    image = read(content)
-    if packing.shorter_side is not None and min(image.shape[:2]) > packing.shorter_side:
-        image = resize_shorter(image, packing.shorter_side)
-    else:
-        with Image.open(io.BytesIO(content)) as file:
-            if file.format == "JPEG" and file.mode in ("L", "RGB"):
-                return content
-    result = io.BytesIO()
-    Image.fromarray(image).save(result, "JPEG", quality=packing.quality)
-    return result.getvalue()
 
 
 def prepare(
@@ -255,13 +177,13 @@ def _alone_in(folder: Path) -> Iterator[None]:
 
 
 def _make_all(
-    output: Path, shards: Sequence[_Shard], known: dict[str, dict], processes: int
+    output: Path, shards: Sequence[Shard], known: dict[str, dict], processes: int
 ) -> Iterator[list[dict]]:
     """Make the shards, and yield what is known of all after each."""
     images = sum(len(shard.sources) for shard in shards)
     progress = tqdm(total=images, unit="image", desc=shards[0].name.rpartition("-")[0])
     pool = ProcessPoolExecutor(processes, initializer=_start_worker, initargs=(os.getpid(),))
-    futures = [pool.submit(_make, output, shard, known.get(shard.name)) for shard in shards]
+    futures = [pool.submit(make_shard, output, shard, known.get(shard.name)) for shard in shards]
     done = {}
     try:
         for future in as_completed(futures):
@@ -279,7 +201,9 @@ def _make_all(
 
 def _list_damaged(path: Path, damaged: Sequence[dict]) -> None:
     if damaged:
-        _write_text(path, "".join(f"{image['name']}\t{image['reason']}\n" for image in damaged))
+        write_text_atomically(
+            path, "".join(f"{image['name']}\t{image['reason']}\n" for image in damaged)
+        )
     else:
         path.unlink(missing_ok=True)
 
@@ -299,7 +223,7 @@ def _known_shards(path: Path, metadata: dict) -> dict[str, dict]:
     return {entry["name"]: entry for entry in before["shards"]}
 
 
-def _divide(split, sources, labels, packing) -> list[_Shard]:
+def _divide(split, sources, labels, packing) -> list[Shard]:
     """Shuffle the images and divide them among shards."""
     order = np.random.default_rng(packing.seed).permutation(len(sources)).tolist()
     shards = []
@@ -307,7 +231,7 @@ def _divide(split, sources, labels, packing) -> list[_Shard]:
         chosen = [sources[i] for i in order[start : start + packing.images_per_shard]]
         identifiers = list(range(start, start + len(chosen)))
         own = [labels[source.wordnet_id] for source in chosen]
-        shards.append(_Shard(f"{split}-{len(shards):05d}", identifiers, own, chosen, packing))
+        shards.append(Shard(f"{split}-{len(shards):05d}", identifiers, own, chosen, packing))
     return shards
 
 
@@ -321,77 +245,5 @@ def _start_worker(parent: int) -> None:
     warnings.filterwarnings("ignore", module="PIL")  # odd EXIF data, which ImageNet has
 
 
-def _make(output: Path, shard: _Shard, known: dict | None) -> dict:
-    """Make a shard's files, or keep them, and return the shard's metadata."""
-    plan = shard.plan()
-    if known is not None and known["plan"] == plan and not known["damaged"]:
-        try:
-            for name, expected in known["files"].items():
-                check_file(output / name, expected)
-            return known
-        except (ValueError, FileNotFoundError):
-            pass  # it is made again
-    records, index, listing = (
-        output / f"{shard.name}{suffix}" for suffix in (".rec", ".idx", ".lst")
-    )
-    packed, damaged = [], []
-
-    def write_records(temporary: Path) -> None:
-        file = mx.recordio.MXRecordIO(str(temporary), "w")
-        for identifier, label, source in zip(shard.identifiers, shard.labels, shard.sources):
-            try:
-                content = recode(source.read(), shard.packing)
-            except ValueError as error:
-                damaged.append({"name": source.name, "reason": str(error)})
-                continue
-            try:
-                file.write(pack(content, label, identifier))
-            except mx.MXNetError as error:
-                raise OSError(_NOT_WHOLE.format(records, str(error).splitlines()[-1])) from error
-            packed.append((identifier, label, source.name))
-        file.close()
-        starts.extend(_read_back(temporary, [identifier for identifier, *_ in packed]))
-
-    starts: list[int] = []
-    write_atomically(records, write_records)
-    offsets = "".join(f"{row[0]}\t{start}\n" for row, start in zip(packed, starts))
-    names = "".join("{}\t{}\t{}\n".format(*row) for row in packed)
-    _write_text(index, offsets)
-    _write_text(listing, names)
-    return {
-        "name": shard.name,
-        "plan": plan,
-        "images": len(packed),
-        "damaged": damaged,
-        "files": {path.name: describe_file(path) for path in (records, index, listing)},
-    }
-
-
-def _read_back(path: Path, identifiers: Sequence[int]) -> list[int]:
-    """Return where each record begins, after checking that all were written.
-
-    Raises
-    ------
-    OSError
-        If they were not. MXNet's writer does not tell of a disk that is full when it closes.
-    """
-    if not identifiers:
-        return []
-    starts, position = [], 0
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as frames:
-        try:
-            for identifier in identifiers:
-                starts.append(position)
-                record, position = unframe(frames, position)
-                unpack(record, identifier)
-        except ValueError as error:
-            raise OSError(_NOT_WHOLE.format(path, error)) from error
-    return starts
-
-
 def _write(path: Path, metadata: dict) -> None:
-    _write_text(path, json.dumps(metadata, indent=1, ensure_ascii=False) + "\n")
-
-
-def _write_text(path: Path, text: str) -> None:
-    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+    write_text_atomically(path, json.dumps(metadata, indent=1, ensure_ascii=False) + "\n")

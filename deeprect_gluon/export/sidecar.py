@@ -16,7 +16,7 @@ from typing import Sequence
 import jsonschema
 import mxnet as mx
 
-from ..files import write_atomically
+from ..files import write_text_atomically
 from ..images import Preprocess
 from ..models import DeepRect
 from ..version import __version__
@@ -142,7 +142,7 @@ def write_sidecar(
     text = json.dumps(content, indent=1) + "\n"
     target = Path(f"{path}.json")
     _parse(text.encode(), target)
-    write_atomically(target, lambda temporary: temporary.write_text(text))
+    write_text_atomically(target, text)
     return target
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Sequence
 
-from ..files import write_atomically
+from ..files import write_text_atomically
 from .claim import Claim, Finding, Results, runs
 from .figures import Figure, draw, drawn_digest
 from .rows import Row, read_rows
@@ -139,7 +139,7 @@ class Report:
         path = self.folder / NAME
         for figure in self.figures:
             draw(figure, self._picture(figure))
-        write_atomically(path, lambda temporary: temporary.write_text(self.text))
+        write_text_atomically(path, self.text)
         return path
 
     def problems(self) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any, Dict
 
 from filelock import FileLock
 
-from ..files import write_atomically
+from ..files import write_text_atomically
 
 Row = Dict[str, Any]
 
@@ -49,4 +49,4 @@ def add_row(path: Path, row: Row) -> None:
         rows = [r for r in read_rows(path) if (r["case"], r["seed"]) != key] + [row]
         rows.sort(key=lambda r: (r["case"], r["seed"]))
         text = "".join(json.dumps(r, allow_nan=False) + "\n" for r in rows)
-        write_atomically(path, lambda temporary: temporary.write_text(text))
+        write_text_atomically(path, text)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import mxnet as mx
 
-from ..files import write_atomically
+from ..files import write_atomically, write_text_atomically
 from ..version import __version__
 from .config import TrainConfig
 
@@ -54,7 +54,7 @@ class Run:
             **more,
         }
         text = json.dumps(content, indent=2) + "\n"
-        write_atomically(self.folder / "config.json", lambda path: path.write_text(text))
+        write_text_atomically(self.folder / "config.json", text)
 
     def save_weights(self, net: mx.gluon.Block) -> None:
         """Write the parameters in Gluon's own format, by their structural names."""

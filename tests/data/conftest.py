@@ -9,7 +9,8 @@ from PIL import Image
 
 from deeprect_gluon.data import small_imagenet
 from deeprect_gluon.data.imagenet_sources import scan_classes
-from deeprect_gluon.data.prepare import Packing, find_classes, prepare
+from deeprect_gluon.data.prepare import find_classes, prepare
+from deeprect_gluon.data.shard import Packing
 
 
 @pytest.fixture(scope="session")

@@ -13,6 +13,7 @@ import zoo
 from deeprect_gluon import library
 from deeprect_gluon.data import prepare, small_imagenet
 from deeprect_gluon.data.imagenet_sources import scan_classes
+from deeprect_gluon.data.shard import Packing
 from deeprect_gluon.train.history import History, Row, read
 from zoo.datasets import dataset_of, get_dataset
 from zoo.publish import publish
@@ -31,7 +32,7 @@ def shards(tmp_path_factory):
     for split in ("train", "val"):
         sources = scan_classes(folder / "images" / split)
         classes = classes or prepare.find_classes(sources)
-        prepare.prepare(folder / "imagenet", split, sources, classes, prepare.Packing())
+        prepare.prepare(folder / "imagenet", split, sources, classes, Packing())
     return folder / "imagenet"
 
 
