@@ -36,12 +36,7 @@ void load_band(const TileRows& t, const float* x, int64_t channels, int64_t y0, 
   for (int64_t i = top * t.width, end = bottom * t.width; i < end; i += kLanes) {
     const int64_t n = end - i < kLanes ? end - i : kLanes;
     Vec v[kLanes];
-    for (int c = 0; c < kLanes; ++c) {
-      v[c] = c >= channels ? Vec{}
-             : n == kLanes ? load(x + c * plane + i)
-                           : load_some(x + c * plane + i, n);
-    }
-    transpose(v);
+    load_transposed(x + i, plane, channels, n, v);
     for (int64_t k = 0; k < n; ++k) {
       store(to, v[k]);
       to += kLanes;
@@ -60,13 +55,9 @@ void transform_band(const TileRows& t, int step, const float* band, int64_t colu
   constexpr int size = T::kFrom;
   for (int64_t ty = 0; ty < t.last - t.first; ++ty) {
     for (int64_t tx = 0; tx < t.tiles_x; ++tx) {
-      Vec in[size * size], out[n * n];
       const float* corner = band + (ty * step * columns + tx * step) * kLanes;
-      for (int i = 0; i < size; ++i) {
-        for (int j = 0; j < size; ++j) in[i * size + j] = load(corner + (i * columns + j) * kLanes);
-      }
-      transform<T>(in, out);
-      for (int p = 0; p < n * n; ++p) store(tiles + p * point_stride, out[p]);
+      transform<T>([&](int i) { return load(corner + (i / size * columns + i % size) * kLanes); },
+                   [&](int p, Vec v) { store(tiles + p * point_stride, v); });
       tiles += tile_stride;
     }
   }
@@ -102,16 +93,15 @@ void output(const TileRows& t, const float* products, int64_t point_stride, int6
   for (int64_t ty = t.first; ty < t.last; ++ty) {
     const int64_t rows = t.height - ty * m < m ? t.height - ty * m : m;
     for (int64_t tx = 0; tx < t.tiles_x; ++tx) {
-      Vec in[n * n], out[m * m];
-      for (int p = 0; p < n * n; ++p) in[p] = load(products + p * point_stride);
-      products += tile_stride;
-      transform<OutputTransform<r, n>>(in, out);
       const int64_t columns = t.width - tx * m < m ? t.width - tx * m : m;
-      for (int64_t i = 0; i < rows; ++i) {
-        for (int64_t j = 0; j < columns; ++j) {
-          store(band + (i * t.width + tx * m + j) * kLanes, out[i * m + j]);
-        }
-      }
+      float* corner = band + tx * m * kLanes;
+      transform<OutputTransform<r, n>>([&](int p) { return load(products + p * point_stride); },
+                                       [&](int i, Vec v) {
+                                         if (i / m < rows && i % m < columns) {
+                                           store(corner + (i / m * t.width + i % m) * kLanes, v);
+                                         }
+                                       });
+      products += tile_stride;
     }
     const int64_t pixels = rows * t.width, at = ty * m * t.width;
     for (int64_t i = 0; i < pixels; i += kLanes) {
@@ -131,20 +121,45 @@ void output(const TileRows& t, const float* products, int64_t point_stride, int6
 
 // ---- weights ----
 
+// Floats of each lane, side by side: to[i] has float i of every lane. What lies `ahead` is
+// prefetched: too many streams for the hardware to follow.
+void load_runs(const float* from, int64_t lane_stride, int64_t lanes, int64_t count, int64_t ahead,
+               Vec* to) {
+  for (int64_t i = 0; i < count; i += kLanes) {
+    const int64_t n = count - i < kLanes ? count - i : kLanes;
+    Vec v[kLanes];
+    for (int64_t l = 0; l < lanes && l < kLanes; ++l) {
+      __builtin_prefetch(from + i + l * lane_stride + ahead);
+    }
+    load_transposed(from + i, lane_stride, lanes, n, v);
+    for (int64_t k = 0; k < n; ++k) to[i + k] = v[k];
+  }
+}
+
 template <int r, int n>
 void weights(const float* w, int64_t lane_stride, int64_t k_stride, bool flipped, int64_t depth,
              int64_t width, float* u, int64_t point_stride) {
-  for (int64_t k = 0; k < depth; ++k) {
+  constexpr int kTaps = r * r, kRowsAhead = 8;
+  for (int64_t k0 = 0; k0 < depth; k0 += kLanes) {
+    const int64_t count = depth - k0 < kLanes ? depth - k0 : kLanes;
     for (int h = 0; h < kVectors; ++h) {
+      const float* from = w + k0 * k_stride + h * kLanes * lane_stride;
       const int64_t lanes = width - h * kLanes;
-      Vec in[r * r], out[n * n];
-      for (int tap = 0; tap < r * r; ++tap) {
-        const float* from =
-            w + k * k_stride + h * kLanes * lane_stride + (flipped ? r * r - 1 - tap : tap);
-        in[tap] = load_strided(from, lane_stride, lanes);
+      alignas(sizeof(Vec)) Vec taps[kLanes * kTaps];
+      if (k_stride == kTaps) {
+        load_runs(from, lane_stride, lanes, count * kTaps, kLanes * kTaps, taps);
+      } else {
+        for (int64_t k = 0; k < count; ++k) {
+          load_runs(from + k * k_stride, lane_stride, lanes, kTaps, kRowsAhead * k_stride,
+                    taps + k * kTaps);
+        }
       }
-      transform<WeightTransform<r, n>>(in, out);
-      for (int p = 0; p < n * n; ++p) store(u + p * point_stride + k * kBlock + h * kLanes, out[p]);
+      for (int64_t k = 0; k < count; ++k) {
+        float* to = u + (k0 + k) * kBlock + h * kLanes;
+        transform<WeightTransform<r, n>>(
+            [&](int t) { return taps[k * kTaps + (flipped ? kTaps - 1 - t : t)]; },
+            [&](int p, Vec v) { store(to + p * point_stride, v); });
+      }
     }
   }
 }
@@ -154,10 +169,10 @@ void weight_gradient(const float* du, int64_t point_stride, int64_t depth, int64
                      float* taps, float* dw, int64_t lane_stride, bool accumulate) {
   for (int h = 0; h < kVectors && h * kLanes < width; ++h) {
     for (int64_t k = 0; k < depth; ++k) {
-      Vec in[n * n], out[r * r];
-      for (int p = 0; p < n * n; ++p) in[p] = load(du + p * point_stride + k * kBlock + h * kLanes);
-      transform<WeightGradientTransform<r, n>>(in, out);
-      for (int tap = 0; tap < r * r; ++tap) store(taps + (k * r * r + tap) * kLanes, out[tap]);
+      const float* from = du + k * kBlock + h * kLanes;
+      transform<WeightGradientTransform<r, n>>(
+          [&](int p) { return load(from + p * point_stride); },
+          [&](int tap, Vec v) { store(taps + (k * r * r + tap) * kLanes, v); });
     }
     const int64_t lanes = width - h * kLanes < kLanes ? width - h * kLanes : kLanes;
     for (int64_t i = 0; i < depth * r * r; i += kLanes) {

@@ -14,7 +14,7 @@ namespace deeprect {
 namespace DEEPRECT_ISA {
 namespace {
 
-// ---- one-dimensional transforms; the arrays are read and written with a stride ----
+// ---- one-dimensional transforms ----
 
 // The finite points but 0 come in pairs +-p. Chosen for small rounding errors.
 template <int n>
@@ -67,108 +67,117 @@ constexpr Constants<n> kConstants{};
 template <int r, int n>
 struct InputTransform {  // B^T d
   static constexpr int kFrom = n, kTo = n;
-  static inline void apply(const Vec* d, int s, Vec* t, int q) {
+  static inline void apply(const Vec* d, Vec* t) {
     constexpr const Constants<n>& c = kConstants<n>;
-    Vec zero = c.all[0] * d[0], infinity = c.all[0] * d[s];
+    Vec zero = c.all[0] * d[0], infinity = c.all[0] * d[1];
     DEEPRECT_UNROLL
     for (int i = 1; i < n / 2; ++i) {
-      zero += c.all[i] * d[2 * i * s];
-      infinity += c.all[i] * d[(2 * i + 1) * s];
+      zero += c.all[i] * d[2 * i];
+      infinity += c.all[i] * d[2 * i + 1];
     }
     t[0] = zero;
-    t[(n - 1) * q] = infinity;
+    t[n - 1] = infinity;
     DEEPRECT_UNROLL
     for (int k = 0; k < c.kCount; ++k) {
-      Vec even = c.others[k][0] * d[2 * s], odd = c.powers[k][1] * c.others[k][0] * d[s];
+      Vec even = c.others[k][0] * d[2], odd = c.powers[k][1] * c.others[k][0] * d[1];
       DEEPRECT_UNROLL
       for (int i = 1; i < n / 2 - 1; ++i) {
-        even += c.others[k][i] * d[(2 * i + 2) * s];
-        odd += c.powers[k][1] * c.others[k][i] * d[(2 * i + 1) * s];
+        even += c.others[k][i] * d[2 * i + 2];
+        odd += c.powers[k][1] * c.others[k][i] * d[2 * i + 1];
       }
-      t[(2 * k + 1) * q] = even + odd;
-      t[(2 * k + 2) * q] = even - odd;
+      t[2 * k + 1] = even + odd;
+      t[2 * k + 2] = even - odd;
     }
   }
 };
 
 // Values of the polynomial with coefficients g at the points: the Vandermonde matrix.
 template <int size, int n, bool scaled>
-inline void evaluate(const Vec* g, int s, Vec* t, int q) {
+inline void evaluate(const Vec* g, Vec* t) {
   constexpr const Constants<n>& c = kConstants<n>;
   t[0] = scaled ? c.inverse_zero * g[0] : g[0];
-  t[(n - 1) * q] = g[(size - 1) * s];
+  t[n - 1] = g[size - 1];
   DEEPRECT_UNROLL
   for (int k = 0; k < c.kCount; ++k) {
     const float scale = scaled ? c.inverse[k] : 1;
-    Vec even = scale * g[0], odd = scale * c.powers[k][1] * g[s];
+    Vec even = scale * g[0], odd = scale * c.powers[k][1] * g[1];
     DEEPRECT_UNROLL
     for (int i = 2; i < size; ++i) {
       if (i % 2) {
-        odd += scale * c.powers[k][i] * g[i * s];
+        odd += scale * c.powers[k][i] * g[i];
       } else {
-        even += scale * c.powers[k][i] * g[i * s];
+        even += scale * c.powers[k][i] * g[i];
       }
     }
-    t[(2 * k + 1) * q] = even + odd;
-    t[(2 * k + 2) * q] = even - odd;
+    t[2 * k + 1] = even + odd;
+    t[2 * k + 2] = even - odd;
   }
 }
 
 // The transpose of evaluate.
 template <int size, int n, bool scaled>
-inline void collect(const Vec* t, int s, Vec* y, int q) {
+inline void collect(const Vec* t, Vec* y) {
   constexpr const Constants<n>& c = kConstants<n>;
   Vec sum[size] = {};
   sum[0] = scaled ? c.inverse_zero * t[0] : t[0];
-  sum[size - 1] += t[(n - 1) * s];
+  sum[size - 1] += t[n - 1];
   DEEPRECT_UNROLL
   for (int k = 0; k < c.kCount; ++k) {
     const float scale = scaled ? c.inverse[k] : 1;
-    const Vec even = t[(2 * k + 1) * s] + t[(2 * k + 2) * s];
-    const Vec odd = t[(2 * k + 1) * s] - t[(2 * k + 2) * s];
+    const Vec even = t[2 * k + 1] + t[2 * k + 2];
+    const Vec odd = t[2 * k + 1] - t[2 * k + 2];
     DEEPRECT_UNROLL
     for (int i = 0; i < size; ++i) sum[i] += scale * c.powers[k][i] * (i % 2 ? odd : even);
   }
   DEEPRECT_UNROLL
-  for (int i = 0; i < size; ++i) y[i * q] = sum[i];
+  for (int i = 0; i < size; ++i) y[i] = sum[i];
 }
 
 template <int r, int n>
 struct WeightTransform {  // G g
   static constexpr int kFrom = r, kTo = n;
-  static inline void apply(const Vec* g, int s, Vec* t, int q) { evaluate<r, n, true>(g, s, t, q); }
+  static inline void apply(const Vec* g, Vec* t) { evaluate<r, n, true>(g, t); }
 };
 
 template <int r, int n>
 struct WeightGradientTransform {  // G^T t
   static constexpr int kFrom = n, kTo = r;
-  static inline void apply(const Vec* t, int s, Vec* g, int q) { collect<r, n, true>(t, s, g, q); }
+  static inline void apply(const Vec* t, Vec* g) { collect<r, n, true>(t, g); }
 };
 
 template <int r, int n>
 struct OutputTransform {  // A^T t
   static constexpr int kFrom = n, kTo = n + 1 - r;
-  static inline void apply(const Vec* t, int s, Vec* y, int q) {
-    collect<kTo, n, false>(t, s, y, q);
-  }
+  static inline void apply(const Vec* t, Vec* y) { collect<kTo, n, false>(t, y); }
 };
 
 template <int r, int n>
 struct OutputGradientTransform {  // A dy
   static constexpr int kFrom = n + 1 - r, kTo = n;
-  static inline void apply(const Vec* y, int s, Vec* t, int q) {
-    evaluate<kFrom, n, false>(y, s, t, q);
-  }
+  static inline void apply(const Vec* y, Vec* t) { evaluate<kFrom, n, false>(y, t); }
 };
 
-// T d T^T of a square, in row-major order.
-template <typename T>
-inline void transform(const Vec* in, Vec* out) {
-  Vec half[T::kTo * T::kFrom];
+// T d T^T of a square, whose elements `get(i)` reads in row-major order; `put(i, v)` takes those of
+// the result.
+template <typename T, typename Get, typename Put>
+inline void transform(Get&& get, Put&& put) {
+  alignas(sizeof(Vec)) Vec half[T::kTo * T::kFrom];
   DEEPRECT_UNROLL
-  for (int j = 0; j < T::kFrom; ++j) T::apply(in + j, T::kFrom, half + j, T::kFrom);
+  for (int j = 0; j < T::kFrom; ++j) {
+    Vec from[T::kFrom], to[T::kTo];
+    DEEPRECT_UNROLL
+    for (int i = 0; i < T::kFrom; ++i) from[i] = get(i * T::kFrom + j);
+    T::apply(from, to);
+    DEEPRECT_UNROLL
+    for (int i = 0; i < T::kTo; ++i) half[i * T::kFrom + j] = to[i];
+  }
   DEEPRECT_UNROLL
-  for (int i = 0; i < T::kTo; ++i) T::apply(half + i * T::kFrom, 1, out + i * T::kTo, 1);
+  for (int i = 0; i < T::kTo; ++i) {
+    Vec to[T::kTo];
+    T::apply(half + i * T::kFrom, to);
+    DEEPRECT_UNROLL
+    for (int j = 0; j < T::kTo; ++j) put(i * T::kTo + j, to[j]);
+  }
 }
 
 }  // namespace

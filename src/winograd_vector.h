@@ -29,25 +29,22 @@ typedef int32_t Index __attribute__((vector_size(4 * kLanes)));
 
 inline Vec load(const float* p) { return *reinterpret_cast<const Vec*>(p); }
 inline void store(float* p, Vec v) { *reinterpret_cast<Vec*>(p) = v; }
+// The first n floats, 0 <= n <= kLanes; zeros for the rest.
 inline Vec load_some(const float* p, int64_t n) {
+#if defined(__AVX512F__)
+  return (Vec)_mm512_maskz_loadu_ps(__mmask16((1u << n) - 1), p);
+#else
   Vec v{};
   std::memcpy(&v, p, n * sizeof(float));
   return v;
-}
-inline void store_some(float* p, Vec v, int64_t n) { std::memcpy(p, &v, n * sizeof(float)); }
-
-// `count` floats, or a full vector of them, that lie `stride` apart; zeros for the rest.
-inline Vec load_strided(const float* p, int64_t stride, int64_t count) {
-#if defined(__AVX512F__)
-  if (count >= kLanes) {
-    const __m512i steps = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-    const __m512i offsets = _mm512_mullo_epi32(steps, _mm512_set1_epi32(int(stride)));
-    return (Vec)_mm512_mask_i32gather_ps(_mm512_setzero_ps(), 0xffff, offsets, p, 4);
-  }
 #endif
-  Vec v{};
-  for (int l = 0; l < kLanes && l < count; ++l) v[l] = p[l * stride];
-  return v;
+}
+inline void store_some(float* p, Vec v, int64_t n) {
+#if defined(__AVX512F__)
+  _mm512_mask_storeu_ps(p, __mmask16((1u << n) - 1), (__m512)v);
+#else
+  std::memcpy(p, &v, n * sizeof(float));
+#endif
 }
 
 // Swaps the off-diagonal halves of every 2s x 2s block.
@@ -71,6 +68,18 @@ inline void transpose(Vec* v) {
   transpose_step<2>(v);
   if constexpr (kLanes > 4) transpose_step<4>(v);
   if constexpr (kLanes > 8) transpose_step<8>(v);
+}
+
+// v[i][lane] is float i of n, 0 < n <= kLanes, in the row of a lane; the rows lie `stride` apart,
+// and of lanes that do not exist are zero. For 16 lanes, shuffles take a fraction of the time of
+// gathers.
+inline void load_transposed(const float* rows, int64_t stride, int64_t lanes, int64_t n, Vec* v) {
+  for (int l = 0; l < kLanes; ++l) {
+    v[l] = l >= lanes    ? Vec{}
+           : n == kLanes ? load(rows + l * stride)
+                         : load_some(rows + l * stride, n);
+  }
+  transpose(v);
 }
 
 }  // namespace
