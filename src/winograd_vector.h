@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <cstring>
 
-#if defined(__AVX512F__)
+#if defined(__AVX2__)
 #include <immintrin.h>
 #endif
 
@@ -29,10 +29,18 @@ typedef int32_t Index __attribute__((vector_size(4 * kLanes)));
 
 inline Vec load(const float* p) { return *reinterpret_cast<const Vec*>(p); }
 inline void store(float* p, Vec v) { *reinterpret_cast<Vec*>(p) = v; }
+#if defined(__AVX2__) && !defined(__AVX512F__)
+inline __m256i mask_of(int64_t n) {
+  return _mm256_cmpgt_epi32(_mm256_set1_epi32(int(n)), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+#endif
+
 // The first n floats, 0 <= n <= kLanes; zeros for the rest.
 inline Vec load_some(const float* p, int64_t n) {
 #if defined(__AVX512F__)
   return (Vec)_mm512_maskz_loadu_ps(__mmask16((1u << n) - 1), p);
+#elif defined(__AVX2__)
+  return (Vec)_mm256_maskload_ps(p, mask_of(n));
 #else
   Vec v{};
   std::memcpy(&v, p, n * sizeof(float));
@@ -42,6 +50,8 @@ inline Vec load_some(const float* p, int64_t n) {
 inline void store_some(float* p, Vec v, int64_t n) {
 #if defined(__AVX512F__)
   _mm512_mask_storeu_ps(p, __mmask16((1u << n) - 1), (__m512)v);
+#elif defined(__AVX2__)
+  _mm256_maskstore_ps(p, mask_of(n), (__m256)v);
 #else
   std::memcpy(p, &v, n * sizeof(float));
 #endif

@@ -4,8 +4,8 @@ Requests come as JSON lines on the standard input and are answered in kind:
 
 {"load": FOLDER, "config": …, "mode": "inference" | "training"}
     build the network with the weights in FOLDER, run it on FOLDER/x.npy and write FOLDER/y.npy;
-{"run": true}
-    one pass, or one training step; the answer has its `seconds` and the peak of the process's
+{"run": N}
+    N passes, or training steps; the answer has the `seconds` of one and the peak of the process's
     memory since the network was loaded, `gib`.
 """
 
@@ -37,6 +37,8 @@ def serve(load) -> None:
             answer = {}
         else:
             start = time.perf_counter()
-            run()
-            answer = {"seconds": time.perf_counter() - start, "gib": _peak_memory()}
+            for _ in range(request["run"]):
+                run()
+            seconds = (time.perf_counter() - start) / request["run"]
+            answer = {"seconds": seconds, "gib": _peak_memory()}
         print(json.dumps(answer), flush=True)
