@@ -129,7 +129,6 @@ CLAIM = Claim(
     measure=measure,
     findings=findings,
     table=table,
-    seeds=3,
 )
 
 if __name__ == "__main__":

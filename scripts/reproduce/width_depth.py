@@ -100,7 +100,6 @@ CLAIM = Claim(
     findings=findings,
     table=table,
     figures=figures,
-    seeds=3,
 )
 
 if __name__ == "__main__":
