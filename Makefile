@@ -37,10 +37,10 @@ bench: setup ## Time operators, layers and networks against MXNet's and PyTorch'
 	$(PYTHON_OF_PROJECT) benchmarks/horovod_scaling.py
 	$(PYTHON_OF_PROJECT) benchmarks/input_pipeline.py
 
-reproduce: setup ## Measure the paper's claims, as far as not done, and report them in docs (75 minutes)
+reproduce: setup ## Measure the paper's claims, as far as not done, and report them in docs (an hour)
 	$(PYTHON_OF_PROJECT) scripts/reproduce run
 
-reproduce-quick: setup ## The same, much reduced, into runs/reproduce-quick (15 minutes)
+reproduce-quick: setup ## The same, much reduced, into runs/reproduce-quick (5 minutes)
 	$(PYTHON_OF_PROJECT) scripts/reproduce run --quick
 
 lint: setup ## Check style: ruff and clang-format
