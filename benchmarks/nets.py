@@ -6,9 +6,9 @@
 Every contender is a process of its own (see contenders/) with the same weights and images, its
 library's own settings, and a C library that keeps freed memory. Outputs are compared before
 anything is timed; then the contenders take turns of as many passes as ours does in half a second,
-so that a slow moment of the machine meets all of them. PyTorch is left out unless the environment names an interpreter that has
-it. Prints Markdown tables of medians in milliseconds and of peak memory, and writes
-nets_benchmark.json and nets_benchmark.png into docs/.
+so that a slow moment of the machine meets all of them. PyTorch is left out unless the environment
+names an interpreter that has it. Prints Markdown tables of medians in milliseconds and of peak
+memory, and writes nets_benchmark.json and nets_benchmark.png into docs/.
 """
 
 from __future__ import annotations
