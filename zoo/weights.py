@@ -7,9 +7,11 @@ With 8 bits a weight is q * s, q an integer from -127 to 127 and s the scale of 
 
 from __future__ import annotations
 
+import json
+import math
 import os
 from concurrent.futures import ThreadPoolExecutor
-from typing import Mapping
+from typing import Iterator, Mapping
 
 import numpy as np
 import safetensors
@@ -63,8 +65,12 @@ def encode(arrays: Mapping[str, np.ndarray], form: str) -> bytes:
     )
 
 
-def decode(content: bytes) -> dict[str, np.ndarray]:
+def decode(content: bytes | np.ndarray) -> dict[str, np.ndarray]:
     """Return the arrays of a weights file in float32, by their structural names.
+
+    Parameters
+    ----------
+    content : bytes, or ndarray of uint8, shape (N,)
 
     Raises
     ------
@@ -72,16 +78,10 @@ def decode(content: bytes) -> dict[str, np.ndarray]:
         If the content is not such a file; nothing that a stranger puts into it does more harm.
     """
     try:
-        tensors = dict(sorted(safetensors.deserialize(content)))
-    except safetensors.SafetensorError as error:
-        raise ValueError(f"not a safetensors file ({error})") from error
-    arrays = {}
-    for name, tensor in tensors.items():
-        if tensor["dtype"] not in _DTYPES:
-            raise ValueError(f"{name} has type {tensor['dtype']}; expected {', '.join(_DTYPES)}")
-        values = np.frombuffer(tensor["data"], _DTYPES[tensor["dtype"]])
-        arrays[name] = values.reshape(tensor["shape"])
-    scales = {name: arrays.pop(name) for name in tensors if name.endswith(_SCALE)}
+        arrays = dict(_views(memoryview(content)))
+    except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
+        raise ValueError(f"not a weights file in safetensors' format: {error}") from error
+    scales = {name: arrays.pop(name) for name in list(arrays) if name.endswith(_SCALE)}
     for name, values in arrays.items():
         scale = scales.get(name + _SCALE)
         wanted = (np.dtype("<f4"), values.shape[:1]) if values.dtype == np.int8 else None
@@ -105,3 +105,25 @@ def _unpack(values: np.ndarray, scale: np.ndarray | None) -> np.ndarray:
     if scale is None:
         return values.astype(np.float32)
     return values * scale.reshape(-1, *[1] * (values.ndim - 1))
+
+
+def _views(content: memoryview) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield the arrays of a file, which share its memory; safetensors' own reader copies them."""
+    size = int.from_bytes(content[:8], "little")
+    header, data = content[8 : 8 + size], content[8 + size :]
+    if len(header) < size or not size:
+        raise ValueError("its header is cut off")
+    tensors = json.loads(bytes(header))
+    tensors.pop("__metadata__", None)
+    position = 0
+    for name, tensor in sorted(tensors.items(), key=lambda item: item[1]["data_offsets"]):
+        if tensor["dtype"] not in _DTYPES:
+            raise ValueError(f"{name} has type {tensor['dtype']}; expected {', '.join(_DTYPES)}")
+        dtype, shape = _DTYPES[tensor["dtype"]], tensor["shape"]
+        end = position + math.prod(shape) * dtype.itemsize
+        if [position, end] != tensor["data_offsets"]:
+            raise ValueError(f"{name} of shape {shape} is not at bytes {position} to {end}")
+        yield name, np.frombuffer(data[position:end], dtype).reshape(shape)
+        position = end
+    if position != len(data):
+        raise ValueError(f"its arrays have {position} bytes, and it {len(data)}")
