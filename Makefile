@@ -40,7 +40,7 @@ bench: setup ## Time operators, layers and networks against MXNet's and PyTorch'
 reproduce: setup ## Measure the paper's claims, as far as not done, and report them in docs (an hour)
 	$(PYTHON_OF_PROJECT) scripts/reproduce run
 
-reproduce-quick: setup ## The same, much reduced, into runs/reproduce-quick (8 minutes)
+reproduce-quick: setup ## The same, much reduced, into runs/reproduce-quick (4 to 8 minutes)
 	$(PYTHON_OF_PROJECT) scripts/reproduce run --quick
 
 lint: setup ## Check style: ruff and clang-format
