@@ -40,6 +40,8 @@ SOURCES = [
         "src/register_conv.cc",
         "src/conv_prelu.cc",
         "src/winograd.cc",
+        "src/register_dense.cc",
+        "src/dense.cc",
         "src/scratch.cc",
         "src/fuse_pass.cc",
         "src/register_sgd.cc",
@@ -47,8 +49,12 @@ SOURCES = [
     ),
 ]
 # The kernels are compiled once for each of these; the library chooses at run time.
-# Convolutions are not bound to one rounding: their products and sums may be fused.
-KERNELS = {"src/prelu_kernels.cc": [], "src/winograd_kernels.cc": ["-ffp-contract=fast"]}
+# Convolutions and dense layers are not bound to one rounding: their products may be added fused.
+KERNELS = {
+    "src/prelu_kernels.cc": [],
+    "src/winograd_kernels.cc": ["-ffp-contract=fast"],
+    "src/product_kernels.cc": ["-ffp-contract=fast"],
+}
 INSTRUCTION_SETS = {"baseline": []}
 if platform.machine() in ("x86_64", "AMD64"):
     INSTRUCTION_SETS["avx2"] = ["-mavx2", "-mfma", "-mf16c"]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Sequence
 
 import mxnet as mx
 import numpy as np
 
 from . import library
-from .operators import conv_prelu, is_portable, prelu
+from .operators import conv_prelu, dense, is_portable, prelu
 
 
 class PReLU(mx.gluon.HybridBlock):
@@ -80,6 +81,29 @@ class _AccumulatedWeight(mx.gluon.Parameter):
         mx.gluon.Parameter.grad_req.fset(self, req)
 
 
+def _runs_ours(x, weight: mx.gluon.Parameter, fast: bool | None) -> bool:
+    """Return whether a layer computes by an operator of ours that is for float32 on the CPU.
+
+    `fast` is the block's: True wherever that is possible, False never, None where it is also faster
+    and no GPU might run the graph of a hybridized net.
+    """
+    if fast is False or is_portable(x) or weight.dtype not in ("float32", np.float32):
+        return False
+    if isinstance(x, mx.nd.NDArray):
+        on_cpu = x.context.device_type != "gpu"
+    else:
+        on_cpu = bool(fast) or mx.context.num_gpus() == 0
+    return on_cpu and (bool(fast) or library.isa() != "baseline")
+
+
+def _accumulates(F, weight: _AccumulatedWeight) -> bool:
+    """Return whether a weight's gradient accumulates, and note it where a graph is being built."""
+    accumulates = weight.grad_req == "add"
+    if F is mx.sym and not accumulates:
+        weight.graph_overwrites = True
+    return accumulates
+
+
 class ConvPReLU(mx.gluon.HybridBlock):
     """Convolution with bias and the rectifier after it, in one operator where that is faster.
 
@@ -144,20 +168,8 @@ class ConvPReLU(mx.gluon.HybridBlock):
                 )
 
     def _is_fast(self, x) -> bool:
-        possible = (
-            self._kernel in (2, 3)
-            and self._strides == 1
-            and self._padding < self._kernel
-            and self.weight.dtype in ("float32", np.float32)
-            and not is_portable(x)
-        )
-        if not possible or self.fast is False:
-            return False
-        if isinstance(x, mx.nd.NDArray):
-            on_cpu = x.context.device_type != "gpu"
-        else:
-            on_cpu = bool(self.fast) or mx.context.num_gpus() == 0
-        return on_cpu and (bool(self.fast) or library.isa() != "baseline")
+        possible = self._kernel in (2, 3) and self._strides == 1 and self._padding < self._kernel
+        return possible and _runs_ours(x, self.weight, self.fast)
 
     def hybridize(self, *args, **kwargs):
         self.weight.graph_overwrites = False
@@ -165,9 +177,7 @@ class ConvPReLU(mx.gluon.HybridBlock):
 
     def hybrid_forward(self, F, x, weight, bias, alpha=None):
         if self._is_fast(x):
-            accumulates = self.weight.grad_req == "add"
-            if F is mx.sym and not accumulates:
-                self.weight.graph_overwrites = True
+            accumulates = _accumulates(F, self.weight)
             return conv_prelu(x, weight, bias, alpha, self._padding, accumulates)
         return self.rectify(self.convolve(F, x, weight, bias), alpha)
 
@@ -193,6 +203,44 @@ class ConvPReLU(mx.gluon.HybridBlock):
             f"ConvPReLU({shape[1] or None} -> {shape[0]}, kernel_size={self._kernel}, "
             f"strides={self._strides}, padding={self._padding})"
         )
+
+
+class Dense(mx.gluon.nn.Dense):
+    """Fully-connected layer, by our operator where that is faster.
+
+    Parameters
+    ----------
+    units : int
+        Number of outputs.
+    fast : bool, optional
+        False for MXNet's operator; True for `dense` wherever it can be used: float32 on the CPU,
+        with a bias, all axes but the first being inputs. By default it is used there for weights
+        that do not stay in the caches, under the conditions of `ConvPReLU`.
+    **kwargs
+        As for `mx.gluon.nn.Dense`.
+    """
+
+    # Of the weight. Below it MXNet's operator is as fast forward, and faster backward.
+    _LARGE = 1 << 22
+
+    def __init__(self, units: int, fast: bool | None = None, **kwargs):
+        super().__init__(units, **kwargs)
+        self.fast = fast
+        self.weight.__class__ = _AccumulatedWeight
+
+    def _is_fast(self, x) -> bool:
+        pays = self.fast or math.prod(self.weight.shape) >= self._LARGE
+        return self._flatten and pays and _runs_ours(x, self.weight, self.fast)
+
+    def hybridize(self, *args, **kwargs):
+        self.weight.graph_overwrites = False
+        super().hybridize(*args, **kwargs)
+
+    def hybrid_forward(self, F, x, weight, bias=None):
+        if bias is None or not self._is_fast(x):
+            return super().hybrid_forward(F, x, weight, bias)
+        y = dense(x, weight, bias, _accumulates(F, self.weight))
+        return y if self.act is None else self.act(y)
 
 
 class SpatialPyramidPooling(mx.gluon.HybridBlock):

@@ -158,3 +158,34 @@ def conv_prelu(
         inputs.append(_with_req(alpha))
     activation = "relu" if alpha is None else "prelu"
     return F.deeprect_conv_prelu(*inputs, pad=pad, activation=activation)
+
+
+def dense(data: Tensor, weight: Tensor, bias: Tensor, weight_accumulates: bool = True) -> Tensor:
+    """Fully-connected layer on the CPU: data times the transposed weight, plus the bias.
+
+    Parameters
+    ----------
+    data : NDArray or Symbol
+        Shape (N, ...), float32, on the CPU; as all that follow. All axes but the first are inputs.
+    weight : NDArray or Symbol
+        Shape (outputs, inputs).
+    bias : NDArray or Symbol
+        Shape (outputs,).
+    weight_accumulates : bool
+        False promises that the weight's `grad_req` is not "add", which saves copying it.
+
+    Returns
+    -------
+    NDArray or Symbol
+        Shape (N, outputs).
+
+    Raises
+    ------
+    TypeError
+        If the tensors are not all NDArrays or all Symbols.
+    MXNetError
+        If shapes or types do not fit; the message names them.
+    """
+    F = _namespace(data=data, weight=weight, bias=bias)
+    weight = _with_req(weight) if weight_accumulates else weight
+    return F.deeprect_dense(_with_req(data), weight, _with_req(bias))

@@ -56,6 +56,11 @@ inline std::string type_name(int type) {
   }
 }
 
+// A deferred parameter of one axis arrives without axes, or with one of unknown length.
+inline bool is_deferred(const Shape& shape) {
+  return shape.empty() || (shape.size() == 1 && (shape[0] == 0 || shape[0] == -1u));
+}
+
 }  // namespace deeprect
 
 #endif  // DEEPRECT_EXTENSION_H_

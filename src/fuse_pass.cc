@@ -1,5 +1,6 @@
 // The graph pass "deeprect", for inference: optimize_for(x, backend="deeprect") replaces every
-// convolution with the rectifier behind it by deeprect_conv_prelu, and leaves dropout out.
+// convolution with the rectifier behind it by deeprect_conv_prelu and every fully-connected layer
+// by deeprect_dense, and leaves dropout out.
 #include <mxnet/lib_api.h>
 
 #include <algorithm>
@@ -18,6 +19,12 @@ bool has(const Node& node, const char* name, const char* value, bool by_default)
   return found == node.attrs.end() ? by_default : found->second == value;
 }
 
+// Where the pass knows the weight, it must be of a type and in a place that our operators take.
+bool takes_weight(const Node& node) {
+  const mxnet::ext::MXTensor* weight = node.inputs[1].node->tensor;
+  return !weight || (weight->dtype == mxnet::ext::kFloat32 && weight->ctx.dev_type != "gpu");
+}
+
 // The pad of a convolution that the operator can compute, else -1.
 int fusable_pad(const Node& node) {
   const bool plain = node.op == "Convolution" && node.inputs.size() == 3 &&
@@ -25,9 +32,7 @@ int fusable_pad(const Node& node) {
                      has(node, "num_group", "1", true) && has(node, "no_bias", "False", true) &&
                      (has(node, "layout", "NCHW", true) || has(node, "layout", "None", true));
   if (!plain) return -1;
-  // Where the pass knows the weight, it must be of a type and in a place that the operator takes.
-  const mxnet::ext::MXTensor* weight = node.inputs[1].node->tensor;
-  if (weight && (weight->dtype != mxnet::ext::kFloat32 || weight->ctx.dev_type == "gpu")) return -1;
+  if (!takes_weight(node)) return -1;
   const bool of_3 = has(node, "kernel", "(3, 3)", false);
   if (!of_3 && !has(node, "kernel", "(2, 2)", false)) return -1;
   if (has(node, "pad", "(0, 0)", true)) return 0;
@@ -94,9 +99,18 @@ void leave_out(Graph* graph, Node* node) {
   }
 }
 
+void replace_dense(Node* node) {
+  const bool plain = node->op == "FullyConnected" && node->inputs.size() == 3 &&
+                     has(*node, "no_bias", "False", true) && has(*node, "flatten", "True", true);
+  if (!plain || !takes_weight(*node)) return;
+  node->op = "deeprect_dense";
+  node->attrs.clear();
+}
+
 MXReturnValue optimize(Graph* graph, const std::unordered_map<std::string, std::string>&) {
   for (size_t i = 0; i < graph->size(); ++i) leave_out(graph, graph->getNode(i));
   for (size_t i = 0; i < graph->size(); ++i) fuse(*graph, graph->getNode(i));
+  for (size_t i = 0; i < graph->size(); ++i) replace_dense(graph->getNode(i));
   return mxnet::ext::MX_SUCCESS;
 }
 

@@ -62,11 +62,6 @@ MXReturnValue infer_type(const Attributes&, std::vector<int>* in, std::vector<in
   return mxnet::ext::MX_SUCCESS;
 }
 
-// A deferred parameter arrives without axes, or with one of unknown length.
-bool is_deferred(const Shape& shape) {
-  return shape.empty() || (shape.size() == 1 && (shape[0] == 0 || shape[0] == -1u));
-}
-
 void infer_vector(const char* name, unsigned int channels, bool may_be_shared, Shape* shape) {
   if (is_deferred(*shape)) *shape = {channels};
   if (shape->size() == 1 && ((*shape)[0] == channels || (may_be_shared && (*shape)[0] == 1)))

@@ -6,15 +6,16 @@
 // chunk and one block of output channels, for which it transforms the weights, multiplies, and
 // transforms back without leaving the second-level cache. Transforming weights where they are used
 // costs less than keeping them: four times the plain ones, they would come from memory. It also
-// leaves nothing to invalidate when weights change. The division depends on the shape only.
+// leaves nothing to invalidate when weights change. The results' bits depend on the shape only.
 #include "winograd.h"
 
 #include <omp.h>
+#include <unistd.h>
 
 #include <algorithm>
-#include <cstring>
 
-#include "prelu_cpu.h"
+#include "isa.h"
+#include "product_kernels.h"
 #include "scratch.h"
 #include "winograd_kernels.h"
 
@@ -22,7 +23,8 @@ namespace deeprect {
 namespace {
 
 constexpr int64_t kBatchFloats = int64_t{8} << 20;
-constexpr int64_t kChunpoints = 4096;
+// Of a chunk's transformed values in one channel, that is tiles times points.
+constexpr int64_t kChunkValues = 4096;
 
 int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
@@ -32,14 +34,7 @@ int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
 int64_t point_stride_for(int64_t floats) { return (ceil_div(floats, 16) | 1) * 16; }
 
 const WinogradKernels& kernels() {
-  static const WinogradKernels& chosen = []() -> const WinogradKernels& {
-#if defined(__x86_64__)
-    for (const WinogradKernels* table : {&avx512::winograd, &avx2::winograd}) {
-      if (!std::strcmp(table->isa, cpu_isa())) return *table;
-    }
-#endif
-    return baseline::winograd;
-  }();
+  static const WinogradKernels& chosen = for_this_isa<WinogradKernels>(DEEPRECT_EACH_ISA(winograd));
   return chosen;
 }
 
@@ -47,13 +42,13 @@ const WinogradKernels& kernels() {
 struct Tiling {
   int64_t images, n, m, tiles_y, tiles_x, chunks;
 
-  explicit Tiling(const Convolution& c)
+  Tiling(const Convolution& c, int64_t chunk_values)
       : images(c.images),
         n(best_tile(c)),
         m(n + 1 - c.kernel),
         tiles_y(ceil_div(c.out_height(), m)),
         tiles_x(ceil_div(c.out_width(), m)),
-        chunks(std::min(rows(), ceil_div(rows() * tiles_x * points(), kChunpoints))) {}
+        chunks(std::min(rows(), ceil_div(rows() * tiles_x * points(), chunk_values))) {}
 
   // The tile with the fewest products for this size of map; a larger one only if it saves a fifth,
   // and none of 8 with 3x3 weights: its rounding errors are larger.
@@ -131,17 +126,29 @@ void transform_chunk(Transform transform, const Tiling& tiling, int64_t chunk, c
   tiling.for_each_image(
       chunk, height, width, pad, [&](int64_t image, const TileRows& rows, int64_t before) {
         transform(rows, x + (image * channels + channel) * height * width,
-                  std::min<int64_t>(kernels().lanes, channels - channel), band,
+                  std::min<int64_t>(kernels().product.lanes, channels - channel), band,
                   out.at(channel, tile + before), out.point_stride(channel), out.width(channel));
       });
+}
+
+// The larger chunks are, the less often weights are transformed, as long as a chunk's products with
+// a block of weights take no more than half of the second-level cache and all threads have work.
+// The outputs' bits do not depend on it.
+int64_t chunk_values_for(const Convolution& c, int threads) {
+  static const int64_t most = std::clamp<int64_t>(
+      sysconf(_SC_LEVEL2_CACHE_SIZE) / (2 * int64_t(sizeof(float)) * kernels().product.block),
+      kChunkValues, 2 * kChunkValues);
+  const int64_t blocks = ceil_div(c.out_channels, kernels().product.block);
+  return Tiling(c, most).chunks * blocks < 4 * threads ? kChunkValues : most;
 }
 
 }  // namespace
 
 void convolve(const Convolution& c, const float* x, const WeightMatrix& w, const Epilogue& end,
               float* y) {
-  const WinogradKernels& k = kernels();
-  const Tiling tiling(c);
+  const ProductKernels& k = kernels().product;
+  const int threads = omp_get_max_threads();
+  const Tiling tiling(c, chunk_values_for(c, threads));
   const WinogradTransforms& transforms = tiling.transforms(c.kernel);
   const int64_t points = tiling.points(), step = tiling.depth();
   const int64_t lanes = k.lanes, block = k.block;
@@ -156,7 +163,6 @@ void convolve(const Convolution& c, const float* x, const WeightMatrix& w, const
   const int64_t band_floats = tiling.band_floats(std::max(c.width, c.out_width()), lanes);
   const int64_t own_floats =
       points * (weights_stride + products_stride) + round_up(band_floats, 16);
-  const int threads = omp_get_max_threads();
   const Scratch transformed(ceil_div(tiling.chunks, batches) * chunk_floats);
   const Scratch own(own_floats * threads);
 
@@ -212,8 +218,8 @@ void convolve(const Convolution& c, const float* x, const WeightMatrix& w, const
 }
 
 void weight_gradient(const Convolution& c, const float* x, const float* dz, float* dweight) {
-  const WinogradKernels& k = kernels();
-  const Tiling tiling(c);
+  const ProductKernels& k = kernels().product;
+  const Tiling tiling(c, kChunkValues);
   const WinogradTransforms& transforms = tiling.transforms(c.kernel);
   const int64_t points = tiling.points(), step = tiling.depth();
   const int64_t lanes = k.lanes, block = k.block, taps = c.kernel * c.kernel;

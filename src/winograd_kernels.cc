@@ -1,12 +1,10 @@
 // See winograd_kernels.h. DEEPRECT_ISA names the instruction set this file is being compiled for.
 #include "winograd_kernels.h"
 
-#include <array>
 #include <cstring>
-#include <utility>
 
+#include "vector.h"
 #include "winograd_transforms.h"
-#include "winograd_vector.h"
 
 namespace deeprect {
 namespace DEEPRECT_ISA {
@@ -192,76 +190,16 @@ void weight_gradient(const float* du, int64_t point_stride, int64_t depth, int64
   }
 }
 
-// ---- the matrix product ----
-
-constexpr int kAhead = 16;
-template <int rows, bool accumulate>
-void multiply_rows(int64_t depth, const float* left, int64_t left_k, int64_t left_i,
-                   const float* right, float* c) {
-  Vec sum[rows][kVectors];
-  for (int i = 0; i < rows; ++i) {
-    for (int h = 0; h < kVectors; ++h) {
-      sum[i][h] = accumulate ? load(c + i * kBlock + h * kLanes) : Vec{};
-    }
-  }
-  const float* next = left_k == 1 ? left + rows * left_i : left + kAhead * left_k;
-  const int64_t next_step = left_k == 1 ? 16 : left_k;
-  do {
-    Vec row[kVectors];
-    for (int h = 0; h < kVectors; ++h) row[h] = load(right + h * kLanes);
-    for (int i = 0; i < rows; ++i) {
-      const float factor = left[i * left_i];
-      for (int h = 0; h < kVectors; ++h) sum[i][h] += factor * row[h];
-    }
-    __builtin_prefetch(next);
-    __builtin_prefetch(right + kAhead * kBlock);
-    __builtin_prefetch(right + kAhead * kBlock + kLanes);
-    next += next_step;
-    left += left_k;
-    right += kBlock;
-  } while (--depth);
-  for (int i = 0; i < rows; ++i) {
-    for (int h = 0; h < kVectors; ++h) store(c + i * kBlock + h * kLanes, sum[i][h]);
-  }
-}
-
-using MultiplyRows = void (*)(int64_t, const float*, int64_t, int64_t, const float*, float*);
-
-// By number of rows, less one.
-template <bool accumulate, int... rows>
-constexpr std::array<MultiplyRows, kMaxRows> table_of(std::integer_sequence<int, rows...>) {
-  return {multiply_rows<rows + 1, accumulate>...};
-}
-
-void multiply(int64_t rows, int64_t depth, const float* left, int64_t left_k, int64_t left_i,
-              const float* right, float* c, bool accumulate) {
-  constexpr auto all = std::make_integer_sequence<int, kMaxRows>();
-  static constexpr auto fresh = table_of<false>(all), added = table_of<true>(all);
-  // Even groups: two of eight rows are faster than one of twelve and one of four.
-  for (int64_t groups = (rows + kMaxRows - 1) / kMaxRows; groups > 0; --groups) {
-    const int64_t n = (rows + groups - 1) / groups;
-    (accumulate ? added : fresh)[n - 1](depth, left, left_k, left_i, right, c);
-    left += n * left_i;
-    c += n * kBlock;
-    rows -= n;
-  }
-}
-
 template <int r, int n>
 constexpr WinogradTransforms transforms() {
   return {input<r, n>, output_gradient<r, n>, weights<r, n>, output<r, n>, weight_gradient<r, n>};
 }
 
-#define DEEPRECT_STRING_(x) #x
-#define DEEPRECT_STRING(x) DEEPRECT_STRING_(x)
-
 }  // namespace
 
 extern const WinogradKernels winograd = {
-    DEEPRECT_STRING(DEEPRECT_ISA),
-    kLanes,
-    kBlock,
-    multiply,
+    kIsa,
+    product,
     {transforms<2, 4>(), transforms<2, 6>(), transforms<2, 8>()},
     {transforms<3, 4>(), transforms<3, 6>(), transforms<3, 8>()},
 };

@@ -5,6 +5,8 @@
 
 #include <cstdint>
 
+#include "product_kernels.h"
+
 namespace deeprect {
 
 // A tile has side n: a convolution of r x r weights computes m x m outputs, m = n + 1 - r, from
@@ -46,11 +48,7 @@ struct WinogradTransforms {
 
 struct WinogradKernels {
   const char* isa;
-  int lanes;  // channels that a vector holds
-  int block;  // lanes of the right matrix that a product takes together
-  // c[i][block] (+)= sum over k of left[k * left_k + i * left_i] * right[k][block].
-  void (*multiply)(int64_t rows, int64_t depth, const float* left, int64_t left_k, int64_t left_i,
-                   const float* right, float* c, bool accumulate);
+  const ProductKernels& product;
   // For tiles of 4, 6 and 8.
   WinogradTransforms of_2x2[3], of_3x3[3];
 };

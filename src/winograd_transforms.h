@@ -8,7 +8,7 @@
 #ifndef DEEPRECT_WINOGRAD_TRANSFORMS_H_
 #define DEEPRECT_WINOGRAD_TRANSFORMS_H_
 
-#include "winograd_vector.h"
+#include "vector.h"
 
 namespace deeprect {
 namespace DEEPRECT_ISA {

@@ -8,7 +8,7 @@ import mxnet as mx
 from mxnet.gluon import nn
 
 from ..initializer import MSRA
-from ..nn import ConvPReLU, PReLU, SpatialPyramidPooling
+from ..nn import ConvPReLU, Dense, PReLU, SpatialPyramidPooling
 from .config import Config, MaxPool
 
 
@@ -31,7 +31,8 @@ class DeepRect(mx.gluon.HybridBlock):
         Of the parameters' names; by default the architecture's name and an underscore, so that
         names are the same in every process.
     fast : bool, optional
-        How the convolutions are computed, see `nn.ConvPReLU`; parameters are the same.
+        How convolutions and fully-connected layers are computed, see `nn.ConvPReLU` and
+        `nn.Dense`; parameters are the same.
 
     Attributes
     ----------
@@ -56,9 +57,9 @@ class DeepRect(mx.gluon.HybridBlock):
             self.features = nn.HybridSequential(prefix="")
             with self.features.name_scope():
                 units = self._add_trunk(config, fast)
-                units = self._add_hidden(config, units)
+                units = self._add_hidden(config, units, fast)
             prefix = f"fc{len(config.hidden) + 1}_"
-            self.output = nn.Dense(config.classes, in_units=units, prefix=prefix)
+            self.output = Dense(config.classes, fast, in_units=units, prefix=prefix)
 
     def _add_trunk(self, config: Config, fast: bool | None) -> int:
         """Add the convolutions and the pyramid; return the length of its output.
@@ -89,10 +90,10 @@ class DeepRect(mx.gluon.HybridBlock):
         self.features.add(SpatialPyramidPooling(config.pyramid, config.map_size(), prefix="spp_"))
         return channels * sum(n * n for n in config.pyramid)
 
-    def _add_hidden(self, config: Config, units: int) -> int:
+    def _add_hidden(self, config: Config, units: int, fast: bool | None) -> int:
         for i, size in enumerate(config.hidden, start=1):
             self.features.add(
-                nn.Dense(size, in_units=units, prefix=f"fc{i}_"),
+                Dense(size, fast, in_units=units, prefix=f"fc{i}_"),
                 _activation(config.activation, size, f"fc{i}_"),
                 nn.Dropout(config.dropout),
             )

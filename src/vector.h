@@ -1,7 +1,7 @@
-// The vectors of Winograd's kernels: as wide as the registers of the instruction set that this is
-// being compiled for (DEEPRECT_ISA).
-#ifndef DEEPRECT_WINOGRAD_VECTOR_H_
-#define DEEPRECT_WINOGRAD_VECTOR_H_
+// Vectors of float, as wide as the registers of the instruction set that this is being compiled
+// for (DEEPRECT_ISA).
+#ifndef DEEPRECT_VECTOR_H_
+#define DEEPRECT_VECTOR_H_
 
 #include <cstdint>
 #include <cstring>
@@ -13,6 +13,10 @@
 namespace deeprect {
 namespace DEEPRECT_ISA {
 namespace {
+
+#define DEEPRECT_STRING_(x) #x
+#define DEEPRECT_STRING(x) DEEPRECT_STRING_(x)
+constexpr char kIsa[] = DEEPRECT_STRING(DEEPRECT_ISA);
 
 #if defined(__AVX512F__)
 constexpr int kLanes = 16, kMaxRows = 12;
@@ -29,6 +33,18 @@ typedef int32_t Index __attribute__((vector_size(4 * kLanes)));
 
 inline Vec load(const float* p) { return *reinterpret_cast<const Vec*>(p); }
 inline void store(float* p, Vec v) { *reinterpret_cast<Vec*>(p) = v; }
+
+// Past the caches, if the instruction set can; p is aligned to the vector.
+inline void stream(float* p, Vec v) {
+#if defined(__AVX512F__)
+  _mm512_stream_ps(p, (__m512)v);
+#elif defined(__AVX2__)
+  _mm256_stream_ps(p, (__m256)v);
+#else
+  store(p, v);
+#endif
+}
+
 #if defined(__AVX2__) && !defined(__AVX512F__)
 inline __m256i mask_of(int64_t n) {
   return _mm256_cmpgt_epi32(_mm256_set1_epi32(int(n)), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
@@ -96,4 +112,4 @@ inline void load_transposed(const float* rows, int64_t stride, int64_t lanes, in
 }  // namespace DEEPRECT_ISA
 }  // namespace deeprect
 
-#endif  // DEEPRECT_WINOGRAD_VECTOR_H_
+#endif  // DEEPRECT_VECTOR_H_

@@ -1,0 +1,180 @@
+// See product_kernels.h. DEEPRECT_ISA names the instruction set this file is being compiled for.
+#include "product_kernels.h"
+
+#include <array>
+#include <utility>
+
+#include "vector.h"
+
+namespace deeprect {
+namespace DEEPRECT_ISA {
+namespace {
+
+constexpr int kAhead = 16;
+template <int rows, bool accumulate>
+void multiply_rows(int64_t depth, const float* left, int64_t left_k, int64_t left_i,
+                   const float* right, float* c) {
+  Vec sum[rows][kVectors];
+  for (int i = 0; i < rows; ++i) {
+    for (int h = 0; h < kVectors; ++h) sum[i][h] = Vec{};
+  }
+  const float* next = left_k == 1 ? left + rows * left_i : left + kAhead * left_k;
+  const int64_t next_step = left_k == 1 ? 16 : left_k;
+  do {
+    Vec row[kVectors];
+    for (int h = 0; h < kVectors; ++h) row[h] = load(right + h * kLanes);
+    for (int i = 0; i < rows; ++i) {
+      const float factor = left[i * left_i];
+      for (int h = 0; h < kVectors; ++h) sum[i][h] += factor * row[h];
+    }
+    __builtin_prefetch(next);
+    __builtin_prefetch(right + kAhead * kBlock);
+    __builtin_prefetch(right + kAhead * kBlock + kLanes);
+    next += next_step;
+    left += left_k;
+    right += kBlock;
+  } while (--depth);
+  for (int i = 0; i < rows; ++i) {
+    for (int h = 0; h < kVectors; ++h) {
+      float* to = c + i * kBlock + h * kLanes;
+      // Sums of sums have smaller rounding errors than one long sum.
+      store(to, accumulate ? load(to) + sum[i][h] : sum[i][h]);
+    }
+  }
+}
+
+using MultiplyRows = void (*)(int64_t, const float*, int64_t, int64_t, const float*, float*);
+
+// By number of rows, less one.
+template <bool accumulate, int... rows>
+constexpr std::array<MultiplyRows, kMaxRows> table_of(std::integer_sequence<int, rows...>) {
+  return {multiply_rows<rows + 1, accumulate>...};
+}
+
+void multiply(int64_t rows, int64_t depth, const float* left, int64_t left_k, int64_t left_i,
+              const float* right, float* c, bool accumulate) {
+  constexpr auto all = std::make_integer_sequence<int, kMaxRows>();
+  static constexpr auto fresh = table_of<false>(all), added = table_of<true>(all);
+  // Even groups: two of eight rows are faster than one of twelve and one of four.
+  for (int64_t groups = (rows + kMaxRows - 1) / kMaxRows; groups > 0; --groups) {
+    const int64_t n = (rows + groups - 1) / groups;
+    (accumulate ? added : fresh)[n - 1](depth, left, left_k, left_i, right, c);
+    left += n * left_i;
+    c += n * kBlock;
+    rows -= n;
+  }
+}
+
+// Columns are rows of b: vectors of k are transposed.
+void pack_columns(const float* b, int64_t stride, int64_t depth, int64_t width, float* right) {
+  constexpr int64_t kFloatsAhead = 64;
+  for (int64_t k0 = 0; k0 < depth; k0 += kLanes) {
+    const int64_t count = depth - k0 < kLanes ? depth - k0 : kLanes;
+    for (int h = 0; h < kVectors; ++h) {
+      const float* from = b + h * kLanes * stride + k0;
+      const int64_t lanes = width - h * kLanes;
+      for (int64_t l = 0; l < lanes && l < kLanes; ++l) {
+        __builtin_prefetch(from + l * stride + kFloatsAhead);
+      }
+      Vec v[kLanes];
+      load_transposed(from, stride, lanes, count, v);
+      for (int64_t k = 0; k < count; ++k) store(right + (k0 + k) * kBlock + h * kLanes, v[k]);
+    }
+  }
+}
+
+// Rows are rows of b; all panels of a row at a time, for long runs.
+void pack_rows(const float* b, int64_t stride, int64_t depth, int64_t width, float* right,
+               int64_t panel_stride) {
+  constexpr int64_t kRowsAhead = 4;
+  for (int64_t k = 0; k < depth; ++k) {
+    const float* from = b + k * stride;
+    float* to = right + k * kBlock;
+    for (int64_t rest = width; rest > 0; rest -= kBlock) {
+      for (int h = 0; h < kVectors; ++h) {
+        const int64_t n = rest - h * kLanes;
+        constexpr int kFarCaches = 2;
+        __builtin_prefetch(from + kRowsAhead * stride + h * kLanes, 0, kFarCaches);
+        store(to + h * kLanes, n >= kLanes ? load(from + h * kLanes)
+                               : n > 0     ? load_some(from + h * kLanes, n)
+                                           : Vec{});
+      }
+      from += kBlock;
+      to += panel_stride;
+    }
+  }
+}
+
+void pack(const float* b, int64_t k_stride, int64_t column_stride, int64_t depth, int64_t width,
+          float* right, int64_t panel_stride) {
+  if (column_stride == 1) {
+    pack_rows(b, k_stride, depth, width, right, panel_stride);
+    return;
+  }
+  for (int64_t at = 0; at < width; at += kBlock) {
+    pack_columns(b + at * column_stride, column_stride, depth, width - at, right);
+    right += panel_stride;
+  }
+}
+
+void unpack(const float* product, int64_t rows, int64_t width, const float* bias, bool streaming,
+            float* c, int64_t c_stride) {
+  for (int64_t i = 0; i < rows; ++i) {
+    for (int64_t l = 0; l < width; l += kLanes) {
+      Vec sum = load(product + i * kBlock + l);
+      const int64_t n = width - l;
+      float* to = c + i * c_stride + l;
+      if (n < kLanes) {
+        store_some(to, bias ? sum + load_some(bias + l, n) : sum, n);
+        continue;
+      }
+      if (bias) sum += load(bias + l);
+      streaming ? stream(to, sum) : store(to, sum);
+    }
+  }
+}
+
+// `rows` of the left against `columns` of the right; whole vectors of the depth first.
+template <int rows, int columns>
+void dot_tile(int64_t depth, const float* left, int64_t left_stride, const float* right,
+              int64_t right_stride, const float* bias, float* c, int64_t c_stride) {
+  Vec sum[rows][columns] = {};
+  for (int64_t k = 0; k < depth; k += kLanes) {
+    const int64_t n = depth - k;
+    const auto get = [&](const float* p) { return n < kLanes ? load_some(p, n) : load(p); };
+    for (int j = 0; j < columns; ++j) {
+      const Vec weights = get(right + j * right_stride + k);
+      for (int i = 0; i < rows; ++i) sum[i][j] += get(left + i * left_stride + k) * weights;
+    }
+  }
+  for (int i = 0; i < rows; ++i) {
+    for (int j = 0; j < columns; ++j) {
+      float total = bias[j];
+      for (int l = 0; l < kLanes; ++l) total += sum[i][j][l];
+      c[i * c_stride + j] = total;
+    }
+  }
+}
+
+void dot(int64_t rows, int64_t columns, int64_t depth, const float* left, int64_t left_stride,
+         const float* right, int64_t right_stride, const float* bias, float* c, int64_t c_stride) {
+  constexpr int64_t kColumns = 4;
+  static_assert(kFewRows == 2);
+  for (int64_t j = 0; j < columns;) {
+    const bool several = columns - j >= kColumns;
+    (several     ? rows == 2 ? dot_tile<2, kColumns> : dot_tile<1, kColumns>
+         : rows == 2 ? dot_tile<2, 1>
+                 : dot_tile<1, 1>)(depth, left, left_stride, right + j * right_stride, right_stride,
+                                   bias + j, c + j, c_stride);
+    j += several ? kColumns : 1;
+  }
+}
+
+}  // namespace
+
+extern const ProductKernels product = {
+    kIsa, kLanes, kBlock, kMaxRows, multiply, pack, unpack, dot,
+};
+
+}  // namespace DEEPRECT_ISA
+}  // namespace deeprect

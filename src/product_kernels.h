@@ -1,0 +1,50 @@
+// The kernels of matrix products: of packed panels, and to pack and unpack them. product_kernels.cc
+// is compiled once for each instruction set; every build fills a table.
+#ifndef DEEPRECT_PRODUCT_KERNELS_H_
+#define DEEPRECT_PRODUCT_KERNELS_H_
+
+#include <cstdint>
+
+namespace deeprect {
+
+struct ProductKernels {
+  const char* isa;
+  int lanes;  // floats of a vector
+  int block;  // columns of a panel
+  int rows;   // of the left matrix that a product takes together
+  // c[i][block] (+)= sum over k of left[k * left_k + i * left_i] * right[k][block].
+  void (*multiply)(int64_t rows, int64_t depth, const float* left, int64_t left_k, int64_t left_i,
+                   const float* right, float* c, bool accumulate);
+  // Panels of b, `panel_stride` apart: right[k][block] from b[k * k_stride + column *
+  // column_stride], one stride being 1; columns from `width` on are zero. What lies ahead in b is
+  // prefetched.
+  void (*pack)(const float* b, int64_t k_stride, int64_t column_stride, int64_t depth,
+               int64_t width, float* right, int64_t panel_stride);
+  // c[i * c_stride + column] = product[i][block] + bias[column]; without bias if that is null, and
+  // past the caches if `streaming`.
+  void (*unpack)(const float* product, int64_t rows, int64_t width, const float* bias,
+                 bool streaming, float* c, int64_t c_stride);
+  // c[i * c_stride + j] = the dot product of row i of `left` and row j of `right`, plus bias[j]:
+  // for so few rows on the left, at most kFewRows, that packing `right` would not pay.
+  void (*dot)(int64_t rows, int64_t columns, int64_t depth, const float* left, int64_t left_stride,
+              const float* right, int64_t right_stride, const float* bias, float* c,
+              int64_t c_stride);
+};
+
+constexpr int64_t kFewRows = 2;
+
+namespace baseline {
+extern const ProductKernels product;
+}
+#if defined(__x86_64__)
+namespace avx2 {
+extern const ProductKernels product;
+}
+namespace avx512 {
+extern const ProductKernels product;
+}
+#endif
+
+}  // namespace deeprect
+
+#endif  // DEEPRECT_PRODUCT_KERNELS_H_
