@@ -29,6 +29,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from prelu import KEEP_MEMORY
 
+from deeprect_gluon.files import write_text_atomically
 from deeprect_gluon.models import Config, model_names
 
 CONTENDERS = Path(__file__).with_name("contenders")
@@ -177,16 +178,17 @@ def main() -> None:
         print("DEEPRECT_BENCH_TORCH_PYTHON is not set: PyTorch is left out")
     args.output.mkdir(parents=True, exist_ok=True)
     rows = []
+    report = {"cores": len(os.sched_getaffinity(0)), "rounds": args.rounds, "rows": rows}
     for mode in args.modes:
         for name in args.models:
             config = Config(**{"name": name, **(SMALL if "small" in name else {})})
             for batch in args.batches:
                 row = {"model": name, "mode": mode, "batch": batch}
                 rows.append({**row, **compare(config, batch, mode, args.rounds)})
+                # After each row: an interrupted run keeps what it has measured.
+                write_text_atomically(args.output / "nets_benchmark.json", json.dumps(report, indent=1) + "\n")
                 print(f"{mode}, {name}, batch {batch}: done", file=sys.stderr)
         print(table([row for row in rows if row["mode"] == mode], mode))
-    report = {"cores": len(os.sched_getaffinity(0)), "rounds": args.rounds, "rows": rows}
-    (args.output / "nets_benchmark.json").write_text(json.dumps(report, indent=1) + "\n")
     plot(rows, args.output / "nets_benchmark.png")
 
 
