@@ -42,6 +42,8 @@ SOURCES = [
         "src/winograd.cc",
         "src/register_dense.cc",
         "src/dense.cc",
+        "src/register_pool.cc",
+        "src/max_pool.cc",
         "src/scratch.cc",
         "src/fuse_pass.cc",
         "src/register_sgd.cc",
@@ -54,6 +56,7 @@ KERNELS = {
     "src/prelu_kernels.cc": [],
     "src/winograd_kernels.cc": ["-ffp-contract=fast"],
     "src/product_kernels.cc": ["-ffp-contract=fast"],
+    "src/pool_kernels.cc": [],
 }
 INSTRUCTION_SETS = {"baseline": []}
 if platform.machine() in ("x86_64", "AMD64"):

@@ -186,7 +186,9 @@ def main() -> None:
                 row = {"model": name, "mode": mode, "batch": batch}
                 rows.append({**row, **compare(config, batch, mode, args.rounds)})
                 # After each row: an interrupted run keeps what it has measured.
-                write_text_atomically(args.output / "nets_benchmark.json", json.dumps(report, indent=1) + "\n")
+                write_text_atomically(
+                    args.output / "nets_benchmark.json", json.dumps(report, indent=1) + "\n"
+                )
                 print(f"{mode}, {name}, batch {batch}: done", file=sys.stderr)
         print(table([row for row in rows if row["mode"] == mode], mode))
     plot(rows, args.output / "nets_benchmark.png")

@@ -78,7 +78,7 @@ def kind(block: mx.gluon.HybridBlock, x: mx.nd.NDArray) -> str:
         return f"convolution {side}x{side}, {channels} to {filters}, and PReLU, map of {x.shape[2]}"
     if isinstance(block, mx.gluon.nn.Dense):
         return f"fully connected, {weight.shape[1]} to {weight.shape[0]}"
-    if isinstance(block, mx.gluon.nn.MaxPool2D):
+    if isinstance(block, nn.MaxPool2D):
         return "max pooling"
     return type(block).__name__
 

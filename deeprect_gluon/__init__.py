@@ -6,11 +6,12 @@ from .version import __version__
 library.load()
 
 from . import amp, initializer, models, nn, optimizer  # noqa: E402
-from .operators import conv_prelu, dense, prelu  # noqa: E402
+from .operators import conv_prelu, dense, max_pool, prelu  # noqa: E402
 
 amp.register("deeprect_prelu", half=True)
 amp.register("deeprect_conv_prelu", half=False)
 amp.register("deeprect_dense", half=False)
+amp.register("deeprect_max_pool", half=False)
 
 __all__ = [
     "__version__",
@@ -18,6 +19,7 @@ __all__ = [
     "dense",
     "initializer",
     "library",
+    "max_pool",
     "models",
     "nn",
     "optimizer",

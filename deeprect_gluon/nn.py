@@ -9,7 +9,7 @@ import mxnet as mx
 import numpy as np
 
 from . import library
-from .operators import conv_prelu, dense, is_portable, prelu
+from .operators import conv_prelu, dense, is_portable, max_pool, prelu
 
 
 class PReLU(mx.gluon.HybridBlock):
@@ -81,13 +81,13 @@ class _AccumulatedWeight(mx.gluon.Parameter):
         mx.gluon.Parameter.grad_req.fset(self, req)
 
 
-def _runs_ours(x, weight: mx.gluon.Parameter, fast: bool | None) -> bool:
+def _runs_ours(x, dtype, fast: bool | None) -> bool:
     """Return whether a layer computes by an operator of ours that is for float32 on the CPU.
 
     `fast` is the block's: True wherever that is possible, False never, None where it is also faster
-    and no GPU might run the graph of a hybridized net.
+    and no GPU might run the graph of a hybridized net. `dtype` is the type it computes in.
     """
-    if fast is False or is_portable(x) or weight.dtype not in ("float32", np.float32):
+    if fast is False or is_portable(x) or np.dtype(dtype) != np.float32:
         return False
     if isinstance(x, mx.nd.NDArray):
         on_cpu = x.context.device_type != "gpu"
@@ -169,7 +169,7 @@ class ConvPReLU(mx.gluon.HybridBlock):
 
     def _is_fast(self, x) -> bool:
         possible = self._kernel in (2, 3) and self._strides == 1 and self._padding < self._kernel
-        return possible and _runs_ours(x, self.weight, self.fast)
+        return possible and _runs_ours(x, self.weight.dtype, self.fast)
 
     def hybridize(self, *args, **kwargs):
         self.weight.graph_overwrites = False
@@ -230,7 +230,7 @@ class Dense(mx.gluon.nn.Dense):
 
     def _is_fast(self, x) -> bool:
         pays = self.fast or math.prod(self.weight.shape) >= self._LARGE
-        return self._flatten and pays and _runs_ours(x, self.weight, self.fast)
+        return self._flatten and pays and _runs_ours(x, self.weight.dtype, self.fast)
 
     def hybridize(self, *args, **kwargs):
         self.weight.graph_overwrites = False
@@ -243,7 +243,54 @@ class Dense(mx.gluon.nn.Dense):
         return y if self.act is None else self.act(y)
 
 
-class SpatialPyramidPooling(mx.gluon.HybridBlock):
+class _Pooling(mx.gluon.HybridBlock):
+    """What pools by our operator where that is possible and `fast` allows it."""
+
+    def __init__(self, fast: bool | None, **kwargs):
+        super().__init__(**kwargs)
+        self.fast = fast
+        self._dtype = "float32"
+
+    def cast(self, dtype):
+        self._dtype = dtype
+        super().cast(dtype)
+
+    def _max(self, F, x, window: int, stride: int, name: str | None = None):
+        dtype = x.dtype if F is mx.nd else self._dtype
+        if _runs_ours(x, dtype, self.fast):
+            return max_pool(x, window, stride)
+        windows, strides = 2 * (window,), 2 * (stride,)
+        return F.Pooling(x, kernel=windows, stride=strides, pool_type="max", name=name)
+
+
+class MaxPool2D(_Pooling):
+    """Max pooling of square windows without padding, by our operator where that is faster.
+
+    Parameters
+    ----------
+    pool_size, strides : int
+        Of the windows; those that do not fit into the map are left out.
+    fast : bool, optional
+        False for MXNet's operator; True for `max_pool` wherever it can be used: float32 on the CPU.
+        By default it is used there under the conditions of `ConvPReLU`.
+
+    Notes
+    -----
+    Input (N, C, H, W).
+    """
+
+    def __init__(self, pool_size: int, strides: int, fast: bool | None = None, **kwargs):
+        super().__init__(fast, **kwargs)
+        self._window, self._stride = pool_size, strides
+
+    def hybrid_forward(self, F, x):
+        return self._max(F, x, self._window, self._stride, name="fwd")
+
+    def __repr__(self):
+        return f"MaxPool2D(pool_size={self._window}, strides={self._stride})"
+
+
+class SpatialPyramidPooling(_Pooling):
     """Max pooling over a pyramid of grids, concatenated to one vector (He et al. 2014, SPP-net).
 
     Level n divides an a x a map into n x n windows: the stride is floor(a / n) and the window
@@ -256,6 +303,8 @@ class SpatialPyramidPooling(mx.gluon.HybridBlock):
         The levels, in the order of the output.
     map_size : int
         Height and width a of the input map; at least the largest level.
+    fast : bool, optional
+        As for `MaxPool2D`.
 
     Notes
     -----
@@ -268,8 +317,8 @@ class SpatialPyramidPooling(mx.gluon.HybridBlock):
         If a level is smaller than 1 or larger than the map.
     """
 
-    def __init__(self, pyramid: Sequence[int], map_size: int, **kwargs):
-        super().__init__(**kwargs)
+    def __init__(self, pyramid: Sequence[int], map_size: int, fast: bool | None = None, **kwargs):
+        super().__init__(fast, **kwargs)
         if not pyramid or not all(1 <= n <= map_size for n in pyramid):
             raise ValueError(
                 f"a pyramid {tuple(pyramid)} cannot pool a {map_size}x{map_size} map; "
@@ -284,11 +333,8 @@ class SpatialPyramidPooling(mx.gluon.HybridBlock):
         return [(n, self.map_size - (n - 1) * s, s) for n, s in zip(self.pyramid, strides)]
 
     def hybrid_forward(self, F, x):
-        levels = [
-            F.flatten(F.Pooling(x, kernel=(w, w), stride=(s, s), pool_type="max"))
-            for _, w, s in self.windows()
-        ]
-        return F.concat(*levels, dim=1)
+        levels = [self._max(F, x, window, stride) for _, window, stride in self.windows()]
+        return F.concat(*map(F.flatten, levels), dim=1)
 
     def __repr__(self):
         return f"SpatialPyramidPooling({self.pyramid}, map_size={self.map_size})"

@@ -189,3 +189,29 @@ def dense(data: Tensor, weight: Tensor, bias: Tensor, weight_accumulates: bool =
     F = _namespace(data=data, weight=weight, bias=bias)
     weight = _with_req(weight) if weight_accumulates else weight
     return F.deeprect_dense(_with_req(data), weight, _with_req(bias))
+
+
+def max_pool(data: Tensor, window: int, stride: int) -> Tensor:
+    """Max pooling of square windows on the CPU, without padding.
+
+    Parameters
+    ----------
+    data : NDArray or Symbol
+        Shape (N, C, H, W), float32, on the CPU.
+    window, stride : int
+        Of the windows, 1 or more. Those that do not fit into a map are left out.
+
+    Returns
+    -------
+    NDArray or Symbol
+        Shape (N, C, (H - window) // stride + 1, (W - window) // stride + 1). A NaN is the maximum
+        of its windows; the gradient goes to the first of several maxima, row by row.
+
+    Raises
+    ------
+    TypeError
+        If data is neither an NDArray nor a Symbol.
+    MXNetError
+        If shape, type, window or stride do not fit; the message names them.
+    """
+    return _namespace(data=data).deeprect_max_pool(_with_req(data), window=window, stride=stride)

@@ -22,7 +22,7 @@ OPERATORS = frozenset(
     (
         *("null", "_copy", "Activation", "Cast", "Concat", "Convolution", "Dropout", "Flatten"),
         *("FullyConnected", "LeakyReLU", "Pooling", "SwapAxis"),
-        *("deeprect_conv_prelu", "deeprect_dense", "deeprect_prelu"),
+        *("deeprect_conv_prelu", "deeprect_dense", "deeprect_max_pool", "deeprect_prelu"),
     )
 )
 # Values of one image's largest map; model C at 224 pixels has 1.2 million.

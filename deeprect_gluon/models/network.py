@@ -8,7 +8,7 @@ import mxnet as mx
 from mxnet.gluon import nn
 
 from ..initializer import MSRA
-from ..nn import ConvPReLU, Dense, PReLU, SpatialPyramidPooling
+from ..nn import ConvPReLU, Dense, MaxPool2D, PReLU, SpatialPyramidPooling
 from .config import Config, MaxPool
 
 
@@ -31,8 +31,8 @@ class DeepRect(mx.gluon.HybridBlock):
         Of the parameters' names; by default the architecture's name and an underscore, so that
         names are the same in every process.
     fast : bool, optional
-        How convolutions and fully-connected layers are computed, see `nn.ConvPReLU` and
-        `nn.Dense`; parameters are the same.
+        How the layers are computed, see `nn.ConvPReLU`, `nn.Dense` and `nn.MaxPool2D`; parameters
+        are the same.
 
     Attributes
     ----------
@@ -69,7 +69,9 @@ class DeepRect(mx.gluon.HybridBlock):
         channels, stage, position = config.in_channels, 1, 0
         for layer in config.layers:
             if isinstance(layer, MaxPool):
-                self.features.add(nn.MaxPool2D(layer.kernel, layer.stride, prefix=f"pool{stage}_"))
+                self.features.add(
+                    MaxPool2D(layer.kernel, layer.stride, fast, prefix=f"pool{stage}_")
+                )
                 stage, position = stage + 1, 0
                 continue
             position += 1
@@ -87,7 +89,9 @@ class DeepRect(mx.gluon.HybridBlock):
                 )
             )
             channels = layer.filters
-        self.features.add(SpatialPyramidPooling(config.pyramid, config.map_size(), prefix="spp_"))
+        self.features.add(
+            SpatialPyramidPooling(config.pyramid, config.map_size(), fast, prefix="spp_")
+        )
         return channels * sum(n * n for n in config.pyramid)
 
     def _add_hidden(self, config: Config, units: int, fast: bool | None) -> int:

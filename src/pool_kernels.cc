@@ -1,0 +1,101 @@
+// See pool_kernels.h. DEEPRECT_ISA names the instruction set this file is being compiled for.
+// Vectors run over planes: rows are too short for them, and windows of one vector then are alike.
+#include "pool_kernels.h"
+
+#include "vector.h"
+
+namespace deeprect {
+namespace DEEPRECT_ISA {
+namespace {
+
+// Where v takes the place of the maximum so far; a NaN does, and stays.
+inline Index exceeds(Vec v, Vec best) { return (v > best) | (v != v); }
+
+// to[i] = element i of every plane.
+void load_planes(const float* from, int64_t plane, int64_t planes, int64_t count, float* to) {
+  for (int64_t i = 0; i < count; i += kLanes) {
+    const int64_t n = count - i < kLanes ? count - i : kLanes;
+    Vec v[kLanes];
+    load_transposed(from + i, plane, planes, n, v);
+    for (int64_t k = 0; k < n; ++k) store(to + (i + k) * kLanes, v[k]);
+  }
+}
+
+void store_planes(const float* from, int64_t plane, int64_t planes, int64_t count, float* to) {
+  for (int64_t i = 0; i < count; i += kLanes) {
+    const int64_t n = count - i < kLanes ? count - i : kLanes;
+    Vec v[kLanes];
+    for (int k = 0; k < kLanes; ++k) v[k] = k < n ? load(from + (i + k) * kLanes) : Vec{};
+    transpose(v);
+    for (int64_t p = 0; p < planes; ++p) {
+      float* row = to + p * plane + i;
+      n == kLanes ? store(row, v[p]) : store_some(row, v[p], n);
+    }
+  }
+}
+
+// Calls f(o, corner) for every window: its number and the number of its first pixel.
+template <typename F>
+inline void for_each_window(const PoolStrip& s, F&& f) {
+  for (int64_t row = 0; row < s.rows; ++row) {
+    for (int64_t column = 0; column < s.out_width; ++column) {
+      f(row * s.out_width + column, (row * s.width + column) * s.stride);
+    }
+  }
+}
+
+void forward(const PoolStrip& s, int64_t planes, const float* x, float* scratch, float* y) {
+  const int64_t pixels = s.in_rows() * s.width;
+  float* const out = scratch + pixels * kLanes;
+  load_planes(x, s.in_plane, planes, pixels, scratch);
+  for_each_window(s, [&](int64_t o, int64_t corner) {
+    Vec best = load(scratch + corner * kLanes);
+    for (int64_t row = 0; row < s.window; ++row) {
+      for (int64_t i = 0; i < s.window; ++i) {
+        const Vec v = load(scratch + (corner + row * s.width + i) * kLanes);
+        best = exceeds(v, best) ? v : best;
+      }
+    }
+    store(out + o * kLanes, best);
+  });
+  store_planes(out, s.out_plane, planes, s.rows * s.out_width, y);
+}
+
+void backward(const PoolStrip& s, int64_t planes, const float* dy, const float* x, float* scratch,
+              float* dx) {
+  const int64_t pixels = s.in_rows() * s.width, windows = s.rows * s.out_width;
+  float* const gradient = scratch + pixels * kLanes;
+  float* const out = gradient + pixels * kLanes;
+  load_planes(x, s.in_plane, planes, pixels, scratch);
+  load_planes(dy, s.out_plane, planes, windows, out);
+  for (int64_t i = 0; i < pixels; ++i) store(gradient + i * kLanes, Vec{});
+  for_each_window(s, [&](int64_t o, int64_t corner) {
+    Vec best = load(scratch + corner * kLanes);
+    Index first{};
+    int32_t number = 0;
+    for (int64_t row = 0; row < s.window; ++row) {
+      for (int64_t i = 0; i < s.window; ++i, ++number) {
+        const Vec v = load(scratch + (corner + row * s.width + i) * kLanes);
+        const Index better = exceeds(v, best);
+        best = better ? v : best;
+        first = better ? Index{} + number : first;
+      }
+    }
+    const Vec g = load(out + o * kLanes);
+    number = 0;
+    for (int64_t row = 0; row < s.window; ++row) {
+      for (int64_t i = 0; i < s.window; ++i, ++number) {
+        float* const at = gradient + (corner + row * s.width + i) * kLanes;
+        store(at, load(at) + (first == Index{} + number ? g : Vec{}));
+      }
+    }
+  });
+  store_planes(gradient, s.in_plane, planes, pixels, dx);
+}
+
+}  // namespace
+
+extern const PoolKernels pool = {kIsa, kLanes, forward, backward};
+
+}  // namespace DEEPRECT_ISA
+}  // namespace deeprect
