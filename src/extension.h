@@ -56,6 +56,19 @@ inline std::string type_name(int type) {
   }
 }
 
+// Infers the types of an operator that takes and returns float32 only; `names` are the inputs'.
+inline MXReturnValue infer_float32(const char* name, const char* const* names, std::vector<int>* in,
+                                   std::vector<int>* out) {
+  for (size_t i = 0; i < in->size(); ++i) {
+    if ((*in)[i] < 0) (*in)[i] = mxnet::ext::kFloat32;
+    if ((*in)[i] != mxnet::ext::kFloat32) {
+      fail(name, std::string(names[i]) + " is " + type_name((*in)[i]) + "; it must be float32");
+    }
+  }
+  (*out)[0] = mxnet::ext::kFloat32;
+  return mxnet::ext::MX_SUCCESS;
+}
+
 // A deferred parameter of one axis arrives without axes, or with one of unknown length.
 inline bool is_deferred(const Shape& shape) {
   return shape.empty() || (shape.size() == 1 && (shape[0] == 0 || shape[0] == -1u));

@@ -52,14 +52,7 @@ MXReturnValue parse_attributes(const Attributes& attributes, int* num_inputs, in
 
 MXReturnValue infer_type(const Attributes&, std::vector<int>* in, std::vector<int>* out) {
   const char* const names[] = {"data", "weight", "bias", "alpha"};
-  for (size_t i = 0; i < in->size(); ++i) {
-    if ((*in)[i] < 0) (*in)[i] = mxnet::ext::kFloat32;
-    if ((*in)[i] != mxnet::ext::kFloat32) {
-      fail(std::string(names[i]) + " is " + type_name((*in)[i]) + "; it must be float32");
-    }
-  }
-  (*out)[0] = mxnet::ext::kFloat32;
-  return mxnet::ext::MX_SUCCESS;
+  return infer_float32("deeprect_conv_prelu", names, in, out);
 }
 
 void infer_vector(const char* name, unsigned int channels, bool may_be_shared, Shape* shape) {

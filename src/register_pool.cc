@@ -39,12 +39,8 @@ MXReturnValue parse_attributes(const Attributes& attributes, int* num_inputs, in
 }
 
 MXReturnValue infer_type(const Attributes&, std::vector<int>* in, std::vector<int>* out) {
-  if ((*in)[0] < 0) (*in)[0] = mxnet::ext::kFloat32;
-  if ((*in)[0] != mxnet::ext::kFloat32) {
-    fail("data is " + type_name((*in)[0]) + "; it must be float32");
-  }
-  (*out)[0] = mxnet::ext::kFloat32;
-  return mxnet::ext::MX_SUCCESS;
+  const char* const names[] = {"data"};
+  return infer_float32("deeprect_max_pool", names, in, out);
 }
 
 template <typename Dims>
