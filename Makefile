@@ -25,7 +25,7 @@ test: setup ## Run the test suite
 deploy-check: setup ## Export every net of the zoo in all forms; compare and time every runtime
 	$(PYTHON_OF_PROJECT) -W ignore scripts/deploy_check.py
 
-sanitize: setup ## Test the operator in a build with AddressSanitizer and UBSan
+sanitize: setup ## Test the operators in a build with AddressSanitizer and UBSan
 	PYTHON=$(CURDIR)/$(PYTHON_OF_PROJECT) scripts/sanitize.sh
 
 bench: setup ## Time operators, layers and networks against MXNet's and PyTorch's

@@ -8,7 +8,7 @@ library's own settings, and a C library that keeps freed memory. Outputs are com
 anything is timed; then the contenders take turns of as many passes as ours does in half a second,
 so that a slow moment of the machine meets all of them. PyTorch is left out unless the environment
 names an interpreter that has it. Prints Markdown tables of medians in milliseconds and of peak
-memory, and writes nets_benchmark.json and nets_benchmark.png into docs/.
+memory, and writes nets_benchmark.json and nets_benchmark.png into runs/bench.
 """
 
 from __future__ import annotations
@@ -27,13 +27,12 @@ from pathlib import Path
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from prelu import KEEP_MEMORY
+from prelu import KEEP_MEMORY, RESULTS
 
 from deeprect_gluon.files import write_text_atomically
 from deeprect_gluon.models import Config, model_names
 
 CONTENDERS = Path(__file__).with_name("contenders")
-DOCS = Path(__file__).resolve().parents[1] / "docs"
 SMALL = {"stem": "small_image", "input_size": 28, "in_channels": 1, "classes": 10}
 TORCH = os.environ.get("DEEPRECT_BENCH_TORCH_PYTHON")
 OURS = "deeprect_gluon"
@@ -167,12 +166,12 @@ def main() -> None:
         description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
     add = parser.add_argument
-    networks = ["deeprect_small14", "deeprect_a", "deeprect_b", "deeprect_c"]
+    networks = ["deeprect_small14", "deeprect_small30", "deeprect_a", "deeprect_b", "deeprect_c"]
     add("--models", nargs="+", default=networks, choices=model_names(), metavar="MODEL")
     add("--batches", nargs="+", type=int, default=[1, 2, 8])
     add("--modes", nargs="+", default=["inference", "training"], choices=["inference", "training"])
     add("--rounds", type=int, default=5)
-    add("--output", type=Path, default=DOCS, help="folder for the JSON and the plot")
+    add("--output", type=Path, default=RESULTS, help="folder for the JSON and the plot")
     args = parser.parse_args()
     if not TORCH:
         print("DEEPRECT_BENCH_TORCH_PYTHON is not set: PyTorch is left out")

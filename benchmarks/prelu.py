@@ -3,7 +3,7 @@
 Every implementation's output and gradients are compared with ours before anything is timed. Samples
 of all of them alternate, and medians are reported. PyTorch runs in an interpreter of its own, named
 by $DEEPRECT_BENCH_TORCH_PYTHON; without it that column stays empty. Writes prelu_benchmark.json and
-prelu_benchmark.png into docs/, and prints a Markdown table.
+prelu_benchmark.png into runs/bench, and prints a Markdown table.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ import deeprect_gluon as dg
 
 import mxnet as mx  # isort: skip
 
-DOCS = Path(__file__).resolve().parents[1] / "docs"
+RESULTS = Path("runs/bench")
 PASSES = {"forward": "forward", "both": "forward + backward"}
 COLUMNS = {
     "floor": "streaming floor",
@@ -255,7 +255,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repetitions", type=int, default=15, help="samples of each (default 15)")
     parser.add_argument(
-        "--output", type=Path, default=DOCS, help="folder for the JSON and the plot"
+        "--output", type=Path, default=RESULTS, help="folder for the JSON and the plot"
     )
     parser.add_argument(
         "--fresh-memory",

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Builds the operator library with AddressSanitizer and UndefinedBehaviorSanitizer into a folder of
-# its own, and runs the operator's tests with it. Usage: scripts/sanitize.sh [pytest arguments]
+# Builds the operators' library with AddressSanitizer and UndefinedBehaviorSanitizer into a folder of
+# its own, and runs the operators' tests with it. Usage: scripts/sanitize.sh [pytest arguments]
 # PYTHON names the interpreter (default: python3), CXX the compiler (default: g++).
 set -eu
 
@@ -28,7 +28,8 @@ runtimes="$($compiler -print-file-name=libasan.so) $($compiler -print-file-name=
 status=0
 LD_PRELOAD="$runtimes" "$python" -m pytest -q -p no:cacheprovider "$project/tests/test_operator.py" \
     "$project/tests/test_operator_gradients.py" "$project/tests/test_operator_bits.py" \
-    "$project/tests/test_optimizer.py" "$@" || status=$?
+    "$project/tests/test_optimizer.py" "$project/tests/test_conv_prelu.py" \
+    "$project/tests/test_dense.py" "$project/tests/test_max_pool.py" "$@" || status=$?
 for report in report.*; do
     if [ -e "$report" ]; then
         cat "$report" >&2

@@ -11,28 +11,9 @@ namespace {
 // Where v takes the place of the maximum so far; a NaN does, and stays.
 inline Index exceeds(Vec v, Vec best) { return (v > best) | (v != v); }
 
-// to[i] = element i of every plane.
-void load_planes(const float* from, int64_t plane, int64_t planes, int64_t count, float* to) {
-  for (int64_t i = 0; i < count; i += kLanes) {
-    const int64_t n = count - i < kLanes ? count - i : kLanes;
-    Vec v[kLanes];
-    load_transposed(from + i, plane, planes, n, v);
-    for (int64_t k = 0; k < n; ++k) store(to + (i + k) * kLanes, v[k]);
-  }
-}
+constexpr int64_t kAhead = 2 * kLanes;
 
-void store_planes(const float* from, int64_t plane, int64_t planes, int64_t count, float* to) {
-  for (int64_t i = 0; i < count; i += kLanes) {
-    const int64_t n = count - i < kLanes ? count - i : kLanes;
-    Vec v[kLanes];
-    for (int k = 0; k < kLanes; ++k) v[k] = k < n ? load(from + (i + k) * kLanes) : Vec{};
-    transpose(v);
-    for (int64_t p = 0; p < planes; ++p) {
-      float* row = to + p * plane + i;
-      n == kLanes ? store(row, v[p]) : store_some(row, v[p], n);
-    }
-  }
-}
+inline Vec unchanged(Vec v, int64_t, const float*, int64_t) { return v; }
 
 // Calls f(o, corner) for every window: its number and the number of its first pixel.
 template <typename F>
@@ -47,7 +28,7 @@ inline void for_each_window(const PoolStrip& s, F&& f) {
 void forward(const PoolStrip& s, int64_t planes, const float* x, float* scratch, float* y) {
   const int64_t pixels = s.in_rows() * s.width;
   float* const out = scratch + pixels * kLanes;
-  load_planes(x, s.in_plane, planes, pixels, scratch);
+  interleave(x, s.in_plane, planes, pixels, kAhead, scratch);
   for_each_window(s, [&](int64_t o, int64_t corner) {
     Vec best = load(scratch + corner * kLanes);
     for (int64_t row = 0; row < s.window; ++row) {
@@ -58,7 +39,7 @@ void forward(const PoolStrip& s, int64_t planes, const float* x, float* scratch,
     }
     store(out + o * kLanes, best);
   });
-  store_planes(out, s.out_plane, planes, s.rows * s.out_width, y);
+  deinterleave(out, planes, s.rows * s.out_width, y, s.out_plane, unchanged);
 }
 
 void backward(const PoolStrip& s, int64_t planes, const float* dy, const float* x, float* scratch,
@@ -66,8 +47,8 @@ void backward(const PoolStrip& s, int64_t planes, const float* dy, const float* 
   const int64_t pixels = s.in_rows() * s.width, windows = s.rows * s.out_width;
   float* const gradient = scratch + pixels * kLanes;
   float* const out = gradient + pixels * kLanes;
-  load_planes(x, s.in_plane, planes, pixels, scratch);
-  load_planes(dy, s.out_plane, planes, windows, out);
+  interleave(x, s.in_plane, planes, pixels, kAhead, scratch);
+  interleave(dy, s.out_plane, planes, windows, kAhead, out);
   for (int64_t i = 0; i < pixels; ++i) store(gradient + i * kLanes, Vec{});
   for_each_window(s, [&](int64_t o, int64_t corner) {
     Vec best = load(scratch + corner * kLanes);
@@ -90,7 +71,7 @@ void backward(const PoolStrip& s, int64_t planes, const float* dy, const float* 
       }
     }
   });
-  store_planes(gradient, s.in_plane, planes, pixels, dx);
+  deinterleave(gradient, planes, pixels, dx, s.in_plane, unchanged);
 }
 
 }  // namespace

@@ -108,6 +108,40 @@ inline void load_transposed(const float* rows, int64_t stride, int64_t lanes, in
   transpose(v);
 }
 
+// Interleaved, float i of every row lies side by side: at [i * kLanes + lane].
+
+// Interleaves `count` floats of each row. Those `ahead` of them are prefetched: too many streams
+// for the hardware to follow.
+inline void interleave(const float* rows, int64_t stride, int64_t lanes, int64_t count,
+                       int64_t ahead, float* to) {
+  for (int64_t i = 0; i < count; i += kLanes) {
+    const int64_t n = count - i < kLanes ? count - i : kLanes;
+    for (int64_t l = 0; l < lanes && l < kLanes; ++l) {
+      __builtin_prefetch(rows + i + l * stride + ahead);
+    }
+    Vec v[kLanes];
+    load_transposed(rows + i, stride, lanes, n, v);
+    for (int64_t k = 0; k < n; ++k) store(to + (i + k) * kLanes, v[k]);
+  }
+}
+
+// Writes finish(v, lane, to, n) for n floats v from `to` on in the row of a lane, and so all rows.
+template <typename F>
+inline void deinterleave(const float* from, int64_t lanes, int64_t count, float* rows,
+                         int64_t stride, F&& finish) {
+  for (int64_t i = 0; i < count; i += kLanes) {
+    const int64_t n = count - i < kLanes ? count - i : kLanes;
+    Vec v[kLanes];
+    for (int k = 0; k < kLanes; ++k) v[k] = k < n ? load(from + (i + k) * kLanes) : Vec{};
+    transpose(v);
+    for (int64_t l = 0; l < lanes; ++l) {
+      float* const to = rows + l * stride + i;
+      const Vec finished = finish(v[l], l, to, n);
+      n == kLanes ? store(to, finished) : store_some(to, finished, n);
+    }
+  }
+}
+
 }  // namespace
 }  // namespace DEEPRECT_ISA
 }  // namespace deeprect

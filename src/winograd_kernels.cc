@@ -102,37 +102,15 @@ void output(const TileRows& t, const float* products, int64_t point_stride, int6
       products += tile_stride;
     }
     const int64_t pixels = rows * t.width, at = ty * m * t.width;
-    for (int64_t i = 0; i < pixels; i += kLanes) {
-      const int64_t count = pixels - i < kLanes ? pixels - i : kLanes;
-      Vec v[kLanes];
-      for (int k = 0; k < kLanes; ++k) v[k] = k < count ? load(band + (i + k) * kLanes) : Vec{};
-      transpose(v);
-      for (int64_t c = 0; c < channels; ++c) {
-        Vec sum = bias ? v[c] + bias[c] : v[c];
-        if (alpha) sum = sum > Vec{} ? sum : alpha[c * alpha_stride] * sum;
-        float* to = y + c * plane + at + i;
-        count == kLanes ? store(to, sum) : store_some(to, sum, count);
-      }
-    }
+    const auto rectified = [&](Vec v, int64_t c, const float*, int64_t) {
+      const Vec sum = bias ? v + bias[c] : v;
+      return alpha ? (sum > Vec{} ? sum : alpha[c * alpha_stride] * sum) : sum;
+    };
+    deinterleave(band, channels, pixels, y + at, plane, rectified);
   }
 }
 
 // ---- weights ----
-
-// Floats of each lane, side by side: to[i] has float i of every lane. What lies `ahead` is
-// prefetched: too many streams for the hardware to follow.
-void load_runs(const float* from, int64_t lane_stride, int64_t lanes, int64_t count, int64_t ahead,
-               Vec* to) {
-  for (int64_t i = 0; i < count; i += kLanes) {
-    const int64_t n = count - i < kLanes ? count - i : kLanes;
-    Vec v[kLanes];
-    for (int64_t l = 0; l < lanes && l < kLanes; ++l) {
-      __builtin_prefetch(from + i + l * lane_stride + ahead);
-    }
-    load_transposed(from + i, lane_stride, lanes, n, v);
-    for (int64_t k = 0; k < n; ++k) to[i + k] = v[k];
-  }
-}
 
 template <int r, int n>
 void weights(const float* w, int64_t lane_stride, int64_t k_stride, bool flipped, int64_t depth,
@@ -143,19 +121,21 @@ void weights(const float* w, int64_t lane_stride, int64_t k_stride, bool flipped
     for (int h = 0; h < kVectors; ++h) {
       const float* from = w + k0 * k_stride + h * kLanes * lane_stride;
       const int64_t lanes = width - h * kLanes;
-      alignas(sizeof(Vec)) Vec taps[kLanes * kTaps];
+      alignas(sizeof(Vec)) float taps[kLanes * kTaps * kLanes];
       if (k_stride == kTaps) {
-        load_runs(from, lane_stride, lanes, count * kTaps, kLanes * kTaps, taps);
+        interleave(from, lane_stride, lanes, count * kTaps, kLanes * kTaps, taps);
       } else {
         for (int64_t k = 0; k < count; ++k) {
-          load_runs(from + k * k_stride, lane_stride, lanes, kTaps, kRowsAhead * k_stride,
-                    taps + k * kTaps);
+          interleave(from + k * k_stride, lane_stride, lanes, kTaps, kRowsAhead * k_stride,
+                     taps + k * kTaps * kLanes);
         }
       }
       for (int64_t k = 0; k < count; ++k) {
         float* to = u + (k0 + k) * kBlock + h * kLanes;
         transform<WeightTransform<r, n>>(
-            [&](int t) { return taps[k * kTaps + (flipped ? kTaps - 1 - t : t)]; },
+            [&](int t) {
+              return load(taps + (k * kTaps + (flipped ? kTaps - 1 - t : t)) * kLanes);
+            },
             [&](int p, Vec v) { store(to + p * point_stride, v); });
       }
     }
@@ -173,20 +153,10 @@ void weight_gradient(const float* du, int64_t point_stride, int64_t depth, int64
           [&](int tap, Vec v) { store(taps + (k * r * r + tap) * kLanes, v); });
     }
     const int64_t lanes = width - h * kLanes < kLanes ? width - h * kLanes : kLanes;
-    for (int64_t i = 0; i < depth * r * r; i += kLanes) {
-      const int64_t count = depth * r * r - i < kLanes ? depth * r * r - i : kLanes;
-      Vec v[kLanes];
-      for (int k = 0; k < kLanes; ++k) v[k] = k < count ? load(taps + (i + k) * kLanes) : Vec{};
-      transpose(v);
-      for (int64_t l = 0; l < lanes; ++l) {
-        float* to = dw + (h * kLanes + l) * lane_stride + i;
-        if (count == kLanes) {
-          store(to, accumulate ? load(to) + v[l] : v[l]);
-        } else {
-          store_some(to, accumulate ? load_some(to, count) + v[l] : v[l], count);
-        }
-      }
-    }
+    deinterleave(taps, lanes, depth * r * r, dw + h * kLanes * lane_stride, lane_stride,
+                 [&](Vec v, int64_t, const float* to, int64_t count) {
+                   return accumulate ? load_some(to, count) + v : v;
+                 });
   }
 }
 

@@ -1,10 +1,6 @@
 """The fused operator against float64: shapes, slopes, sums, threads, instruction sets, errors."""
 
-import os
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import conv_prelu_reference as reference
 import mxnet as mx
@@ -105,35 +101,23 @@ def test_empty_batch():
         assert all((a.grad.asnumpy() == 0).all() for a in arrays[1:])
 
 
-PROGRAM = """
-import hashlib, sys
-import numpy as np
-sys.path.insert(0, sys.argv[1])
-from test_conv_prelu import assert_agrees, problem, run
-case = problem(np.random.default_rng(7), 6, 70, 75, (23, 20), 3, 1, slopes="any")
-assert_agrees(case, 1)
-print(hashlib.sha256(b"".join(r.tobytes() for r in run(*case, 1))).hexdigest())
-"""
+def checked_results():
+    """Return results that agree with float64, for tests/programs/float32_bits.py."""
+    case = problem(np.random.default_rng(7), 6, 70, 75, (23, 20), 3, 1, slopes="any")
+    assert_agrees(case, 1)
+    return run(*case, 1)
 
 
-def bits(**environment):
-    result = subprocess.run(
-        [sys.executable, "-c", PROGRAM, str(Path(__file__).parent)],
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        check=True,
+def test_same_bits_for_any_number_of_threads(run_program):
+    digests = (
+        run_program("float32_bits", __name__, OMP_NUM_THREADS=str(threads)) for threads in (1, 2, 5)
     )
-    return result.stdout.strip()
-
-
-def test_same_bits_for_any_number_of_threads():
-    assert len({bits(OMP_NUM_THREADS=str(n)) for n in (1, 2, 5)}) == 1
+    assert len(set(digests)) == 1
 
 
 @pytest.mark.parametrize("isa", ["baseline", "avx2"])
-def test_other_instruction_sets(isa):
-    assert len(bits(DEEPRECT_ISA=isa)) == 64
+def test_other_instruction_sets(isa, run_program):
+    assert run_program("float32_bits", __name__, DEEPRECT_ISA=isa)
 
 
 def test_grad_req_add():

@@ -1,10 +1,6 @@
 """The fully-connected operator and its block against float64 and MXNet's own."""
 
-import os
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import mxnet as mx
 import numpy as np
@@ -107,39 +103,27 @@ def test_concurrent_calls():
             assert_agrees(case, results)
 
 
-PROGRAM = """
-import hashlib, sys
-sys.path.insert(0, sys.argv[1])
-from test_dense import assert_agrees, problem, run
-digest = hashlib.sha256()
-for rows in (1, 5, 150):
-    case = problem(7, rows, 700, 333)
-    results = run(*case)
-    assert_agrees(case, results)
-    for array in results:
-        digest.update(array.tobytes())
-print(digest.hexdigest())
-"""
+def checked_results():
+    """Return results that agree with float64, for tests/programs/float32_bits.py."""
+    arrays = []
+    for rows in (1, 5, 150):
+        case = problem(7, rows, 700, 333)
+        results = run(*case)
+        assert_agrees(case, results)
+        arrays += results
+    return arrays
 
 
-def bits(**environment):
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, str(Path(__file__).parent)],
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        check=True,
+def test_same_bits_for_any_number_of_threads(run_program):
+    digests = (
+        run_program("float32_bits", __name__, OMP_NUM_THREADS=str(threads)) for threads in (1, 2, 5)
     )
-    return done.stdout.strip()
-
-
-def test_same_bits_for_any_number_of_threads():
-    assert len({bits(OMP_NUM_THREADS=str(n)) for n in (1, 2, 5)}) == 1
+    assert len(set(digests)) == 1
 
 
 @pytest.mark.parametrize("isa", ["baseline", "avx2"])
-def test_other_instruction_sets(isa):
-    assert len(bits(DEEPRECT_ISA=isa)) == 64
+def test_other_instruction_sets(isa, run_program):
+    assert run_program("float32_bits", __name__, DEEPRECT_ISA=isa)
 
 
 @pytest.mark.parametrize(
