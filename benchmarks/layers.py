@@ -1,10 +1,10 @@
-"""ConvPReLU, one layer at a time: the fused operator against MXNet's convolution and our PReLU.
+"""One layer at a time: our operators ("fast") against MXNet's ("plain", that is fast=False).
 
     python benchmarks/layers.py [--rounds 7] [--cpu-time]
 
-Prints milliseconds for the shapes of the paper's networks, forward and forward + backward, medians
-of interleaved rounds, and how many times faster the fused operator is. The rule by which ConvPReLU
-chooses (see `_pays` in nn.py) comes from this table.
+Prints Markdown tables of milliseconds for the layers of the paper's networks, forward and forward +
+backward, medians of interleaved rounds, and how many times faster ours are. The rules by which the
+blocks choose (`_is_fast` in nn.py) come from these tables.
 """
 
 from __future__ import annotations
@@ -12,34 +12,73 @@ from __future__ import annotations
 import argparse
 import statistics
 import time
+from functools import partial
+from typing import Callable
 
-import mxnet as mx
+from deeprect_gluon.nn import ConvPReLU, Dense, MaxPool2D
 
-import deeprect_gluon  # noqa: F401  (prepares MXNet's environment)
-from deeprect_gluon.nn import ConvPReLU
+import mxnet as mx  # isort: skip  (its environment is prepared by then)
 
-# kernel, padding, batch, channels, filters, map
-SHAPES = [
-    *[(3, 1, n, c, c, size) for n in (1, 2, 8) for c, size in ((384, 56), (768, 28), (896, 14))],
-    *[
-        (3, 1, 2, c, c, size)
-        for c, size in ((64, 224), (128, 112), (256, 56), (512, 28), (512, 14))
-    ],
-    *[(3, 1, 64, c, c, size) for c, size in ((256, 8), (512, 4), (512, 2))],
-    *[(2, pad, 16, 128, 128, 36) for pad in (0, 1)],
-    *[(2, pad, 16, 256, 256, 18) for pad in (0, 1)],
-    *[(2, pad, 128, 128, 128, 14 - pad) for pad in (0, 1)],
-    *[(2, pad, 128, 256, 256, 7 - pad) for pad in (0, 1)],
-    *[(2, pad, 128, 64, 64, 7 - pad) for pad in (0, 1)],
+
+def convolution(kernel: int, pad: int, batch: int, channels: int, size: int):
+    make = partial(ConvPReLU, channels, kernel, padding=pad, in_channels=channels)
+    return make, (batch, channels, size, size)
+
+
+def dense(batch: int, inputs: int, outputs: int):
+    return partial(Dense, outputs, in_units=inputs), (batch, inputs)
+
+
+def pool(window: int, stride: int, batch: int, channels: int, size: int):
+    return partial(MaxPool2D, window, stride), (batch, channels, size, size)
+
+
+# The kind of layer, what its arguments are called, and their values.
+TABLES = [
+    (
+        convolution,
+        ("kernel", "pad", "batch", "channels", "map"),
+        [
+            *[(3, 1, n, *c) for n in (1, 2, 8) for c in ((384, 56), (768, 28), (896, 14))],
+            *[(3, 1, 2, *c) for c in ((64, 224), (128, 112), (256, 56), (512, 28), (512, 14))],
+            *[(3, 1, 64, *c) for c in ((256, 8), (512, 4), (512, 2))],
+            *[(2, pad, 16, *c) for c in ((128, 36), (256, 18)) for pad in (0, 1)],
+            *[
+                (2, pad, 128, c, m - pad)
+                for c, m in ((128, 14), (256, 7), (64, 7))
+                for pad in (0, 1)
+            ],
+        ],
+    ),
+    (
+        dense,
+        ("batch", "inputs", "outputs"),
+        [
+            *[(n, 56448, 4096) for n in (1, 2, 8)],
+            *[(n, inputs, 4096) for inputs in (12800, 4096) for n in (1, 8, 128)],
+        ],
+    ),
+    (
+        pool,
+        ("window", "stride", "batch", "channels", "map"),
+        [
+            (3, 3, 2, 96, 112),
+            (2, 2, 2, 384, 56),
+            (2, 2, 8, 768, 28),
+            (3, 3, 128, 64, 28),
+            (2, 2, 128, 128, 14),
+            (7, 7, 2, 896, 7),
+            (2, 1, 2, 896, 7),
+        ],
+    ),
 ]
 
 
-def layer(fast, kernel, pad, n, channels, filters, size):
-    """Return functions that run the layer forward, and forward and backward."""
-    block = ConvPReLU(filters, kernel, padding=pad, in_channels=channels, fast=fast)
+def passes(block: mx.gluon.HybridBlock, shape: tuple[int, ...]) -> tuple[Callable, Callable]:
+    """Return functions that run a block forward, and forward and backward."""
     block.initialize(mx.init.MSRAPrelu())
     block.hybridize(static_alloc=True, static_shape=True)
-    x = mx.nd.random.normal(shape=(n, channels, size, size))
+    x = mx.nd.random.normal(shape=shape)
     x.attach_grad()
 
     def forward():
@@ -54,28 +93,38 @@ def layer(fast, kernel, pad, n, channels, filters, size):
     return forward, train
 
 
-def main():
+def compare(make: Callable, shape: tuple[int, ...], rounds: int, clock: Callable) -> list[str]:
+    """Return the columns of a table for make(fast=...) and data of a shape."""
+    runs = [passes(make(fast=fast), shape) for fast in (False, True)]
+    times = [[[], []], [[], []]]
+    for r in range(rounds + 1):
+        for which, functions in enumerate(runs):
+            for kind, function in enumerate(functions):
+                start = clock()
+                function()
+                if r:
+                    times[kind][which].append(1e3 * (clock() - start))
+    columns = []
+    for kind in times:
+        theirs, ours = map(statistics.median, kind)
+        columns += [f"{theirs:.1f}", f"{ours:.1f}", f"{theirs / ours:.2f}"]
+    return columns
+
+
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--cpu-time", action="store_true", help="processor time, on a busy machine")
     args = parser.parse_args()
     clock = time.process_time if args.cpu_time else time.perf_counter
-    print("kernel pad batch channels map | forward: plain, fused, ratio | training: the same")
-    for kernel, pad, n, channels, filters, size in SHAPES:
-        runs = [layer(fast, kernel, pad, n, channels, filters, size) for fast in (False, True)]
-        times = [[[], []], [[], []]]
-        for r in range(args.rounds + 1):
-            for which, functions in enumerate(runs):
-                for kind, function in enumerate(functions):
-                    start = clock()
-                    function()
-                    if r:
-                        times[kind][which].append(1e3 * (clock() - start))
-        columns = []
-        for plain, fused in times:
-            a, b = statistics.median(plain), statistics.median(fused)
-            columns.append(f"{a:8.1f} {b:8.1f} {a / b:5.2f}")
-        print(f"{kernel} {pad} {n:4} {channels:4} {size:4} | {' | '.join(columns)}", flush=True)
+
+    timed = [f"{kind}: {t}" for kind in ("forward", "training") for t in ("plain", "fast", "ratio")]
+    for layer, arguments, cases in TABLES:
+        titles = [*arguments, *timed]
+        print(f"\n**{layer.__name__}**\n\n| {' | '.join(titles)} |\n|{'---|' * len(titles)}")
+        for case in cases:
+            columns = compare(*layer(*case), args.rounds, clock)
+            print(f"| {' | '.join([*map(str, case), *columns])} |", flush=True)
 
 
 if __name__ == "__main__":
