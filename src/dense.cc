@@ -70,6 +70,16 @@ int64_t step_for(int64_t rows, const Matrix& b) {
   return b.column == 1 ? 16 : 1024;
 }
 
+// Whether c goes past the caches, which takes whole, aligned vectors; it then gets huge pages.
+bool streams(int64_t rows, int64_t columns, float* c) {
+  if (rows * columns < kStreamingFloats || columns % kernels().lanes != 0 ||
+      reinterpret_cast<uintptr_t>(c) % 64 != 0) {
+    return false;
+  }
+  prefer_huge_pages(c, rows * columns * sizeof(float));
+  return true;
+}
+
 // c = a * b + bias, of rows x depth and depth x columns.
 void multiply(int64_t rows, int64_t columns, int64_t depth, const Matrix& a, const Matrix& b,
               const float* bias, float* c) {
@@ -80,9 +90,7 @@ void multiply(int64_t rows, int64_t columns, int64_t depth, const Matrix& a, con
   const int64_t panels = ceil_div(columns, k.block);
   const int64_t group =
       std::clamp<int64_t>(ceil_div(panels, 2 * threads), 1, kPackedFloats / (step * k.block));
-  const bool streaming = rows * columns >= kStreamingFloats && columns % k.lanes == 0 &&
-                         reinterpret_cast<uintptr_t>(c) % 64 == 0;
-  if (streaming) prefer_huge_pages(c, rows * columns * sizeof(float));
+  const bool streaming = streams(rows, columns, c);
   // As many rows at a time as leaves work for all threads.
   const int64_t parts = ceil_div(2 * threads, ceil_div(panels, group));
   const int64_t height = std::clamp<int64_t>(ceil_div(rows, parts), k.rows, kRows);
@@ -142,8 +150,27 @@ void dense_backward(const Dense& d, const float* dy, const float* x, const float
     std::fill_n(dbias, d.outputs, 0.0f);
     return;
   }
-  multiply(d.rows, d.inputs, d.outputs, {dy, d.outputs, 1}, {weight, d.inputs, 1}, nullptr, dx);
-  multiply(d.outputs, d.inputs, d.rows, {dy, 1, d.outputs}, {x, d.inputs, 1}, nullptr, dweight);
+  if (d.rows <= kFewAdded) {
+    // Columns whose sums, or whose part of x, stay in the first-level cache.
+    constexpr int64_t kColumns = 1024, kOutputs = 16;
+#pragma omp parallel for schedule(dynamic)
+    for (int64_t i = 0; i < d.inputs; i += kColumns) {
+      kernels().few_rows(d.rows, std::min(kColumns, d.inputs - i), d.outputs, dy, 1, d.outputs,
+                         weight + i, d.inputs, dx + i, d.inputs);
+    }
+    const bool streaming = streams(d.outputs, d.inputs, dweight);
+#pragma omp parallel for schedule(dynamic)
+    for (int64_t o = 0; o < d.outputs; o += kOutputs) {
+      for (int64_t i = 0; i < d.inputs; i += kColumns) {
+        kernels().few_terms(std::min(kOutputs, d.outputs - o), std::min(kColumns, d.inputs - i),
+                            d.rows, dy + o, d.outputs, 1, x + i, d.inputs, streaming,
+                            dweight + o * d.inputs + i, d.inputs);
+      }
+    }
+  } else {
+    multiply(d.rows, d.inputs, d.outputs, {dy, d.outputs, 1}, {weight, d.inputs, 1}, nullptr, dx);
+    multiply(d.outputs, d.inputs, d.rows, {dy, 1, d.outputs}, {x, d.inputs, 1}, nullptr, dweight);
+  }
   std::vector<double> sums(d.outputs);
   for (int64_t n = 0; n < d.rows; ++n) {
     for (int64_t o = 0; o < d.outputs; ++o) sums[o] += dy[n * d.outputs + o];

@@ -170,10 +170,81 @@ void dot(int64_t rows, int64_t columns, int64_t depth, const float* left, int64_
   }
 }
 
+enum class Into { kFresh, kSum, kStream };
+
+// Puts `terms` rows of `right`, weighted and added up, into every row of c. What lies `ahead` of
+// `right` is prefetched.
+template <int rows, int terms>
+void add_terms(int64_t columns, const float* left, int64_t left_k, int64_t left_i,
+               const float* right, int64_t right_stride, int64_t ahead, Into into, float* c,
+               int64_t c_stride) {
+  float factors[terms][rows];
+  for (int t = 0; t < terms; ++t) {
+    for (int i = 0; i < rows; ++i) factors[t][i] = left[t * left_k + i * left_i];
+  }
+  for (int64_t j = 0; j < columns; j += kLanes) {
+    const int64_t n = columns - j;
+    const auto get = [&](const float* p) { return n < kLanes ? load_some(p, n) : load(p); };
+    Vec sum[rows] = {};
+    for (int t = 0; t < terms; ++t) {
+      const float* from = right + t * right_stride + j;
+      __builtin_prefetch(from + ahead);
+      const Vec v = get(from);
+      for (int i = 0; i < rows; ++i) sum[i] += factors[t][i] * v;
+    }
+    for (int i = 0; i < rows; ++i) {
+      float* to = c + i * c_stride + j;
+      if (into == Into::kSum) sum[i] += get(to);
+      if (into == Into::kStream) {
+        stream(to, sum[i]);
+      } else {
+        n < kLanes ? store_some(to, sum[i], n) : store(to, sum[i]);
+      }
+    }
+  }
+}
+
+using AddTerms = decltype(&add_terms<1, 1>);
+
+// By number of rows or terms, less one.
+template <int terms, int... rows>
+constexpr std::array<AddTerms, kFewAdded> by_rows(std::integer_sequence<int, rows...>) {
+  return {add_terms<rows + 1, terms>...};
+}
+template <int... terms>
+constexpr std::array<AddTerms, kFewAdded> by_terms(std::integer_sequence<int, terms...>) {
+  return {add_terms<1, terms + 1>...};
+}
+
+void few_rows(int64_t rows, int64_t columns, int64_t depth, const float* left, int64_t left_k,
+              int64_t left_i, const float* right, int64_t right_stride, float* c,
+              int64_t c_stride) {
+  constexpr int kTerms = 4;
+  constexpr auto all = std::make_integer_sequence<int, kFewAdded>();
+  static constexpr auto one = by_rows<1>(all), several = by_rows<kTerms>(all);
+  for (int64_t k = 0; k < depth;) {
+    const int terms = depth - k < kTerms ? 1 : kTerms;
+    (terms == 1 ? one : several)[rows - 1](
+        columns, left + k * left_k, left_k, left_i, right + k * right_stride, right_stride,
+        kTerms * right_stride, k == 0 ? Into::kFresh : Into::kSum, c, c_stride);
+    k += terms;
+  }
+}
+
+void few_terms(int64_t rows, int64_t columns, int64_t depth, const float* left, int64_t left_k,
+               int64_t left_i, const float* right, int64_t right_stride, bool streaming, float* c,
+               int64_t c_stride) {
+  static constexpr auto of_a_row = by_terms(std::make_integer_sequence<int, kFewAdded>());
+  for (int64_t i = 0; i < rows; ++i) {
+    of_a_row[depth - 1](columns, left + i * left_i, left_k, left_i, right, right_stride, 0,
+                        streaming ? Into::kStream : Into::kFresh, c + i * c_stride, c_stride);
+  }
+}
+
 }  // namespace
 
 extern const ProductKernels product = {
-    kIsa, kLanes, kBlock, kMaxRows, multiply, pack, unpack, dot,
+    kIsa, kLanes, kBlock, kMaxRows, multiply, pack, unpack, dot, few_rows, few_terms,
 };
 
 }  // namespace DEEPRECT_ISA

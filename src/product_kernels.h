@@ -29,9 +29,18 @@ struct ProductKernels {
   void (*dot)(int64_t rows, int64_t columns, int64_t depth, const float* left, int64_t left_stride,
               const float* right, int64_t right_stride, const float* bias, float* c,
               int64_t c_stride);
+  // c[i * c_stride + j] = sum over k of left[k * left_k + i * left_i] * right[k * right_stride +
+  // j], for so few rows i, at most kFewAdded, that packing `right` would not pay.
+  void (*few_rows)(int64_t rows, int64_t columns, int64_t depth, const float* left, int64_t left_k,
+                   int64_t left_i, const float* right, int64_t right_stride, float* c,
+                   int64_t c_stride);
+  // The same for a depth of at most kFewAdded; past the caches if `streaming`.
+  void (*few_terms)(int64_t rows, int64_t columns, int64_t depth, const float* left, int64_t left_k,
+                    int64_t left_i, const float* right, int64_t right_stride, bool streaming,
+                    float* c, int64_t c_stride);
 };
 
-constexpr int64_t kFewRows = 2;
+constexpr int64_t kFewRows = 2, kFewAdded = 6;
 
 namespace baseline {
 extern const ProductKernels product;
