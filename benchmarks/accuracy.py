@@ -9,7 +9,7 @@ the plain convolutions with a float64 network of the same weights. `training` tr
 net on Fashion-MNIST with both, from the same seeds and on the same batches, and compares the test
 errors. `bfloat16` times the inference of networks that MXNet converted to that type, for processors
 that compute in it, beside ours, with the errors of both. Prints Markdown tables; pictures go into
-docs/.
+runs/bench, or where --output, before the command, says.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from nets import SMALL
+from prelu import RESULTS
 from scipy import stats
 
 from deeprect_gluon import library
@@ -33,7 +34,6 @@ from deeprect_gluon.train import TrainConfig, Workers, fashion_mnist
 import mxnet as mx  # isort: skip  (its environment is prepared by then)
 from mxnet.contrib import amp  # isort: skip
 
-DOCS = Path(__file__).resolve().parents[1] / "docs"
 ALGORITHMS = {"fused": True, "plain": False}
 
 
@@ -59,7 +59,7 @@ def errors(got: list[np.ndarray], exact: list[np.ndarray]) -> np.ndarray:
     return np.array([np.linalg.norm(g - e) / np.linalg.norm(e) for g, e in zip(got, exact)])
 
 
-def depth(names: list[str]) -> None:
+def depth(names: list[str], output: Path) -> None:
     figure = Figure(figsize=(5 * len(names), 3.6), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
     print("| network | algorithm | first layer | last convolution | scores | gradients, worst |")
@@ -78,7 +78,7 @@ def depth(names: list[str]) -> None:
             print(f"| {name} | {label} | {' | '.join(cells)} |", flush=True)
         axes.set(title=name, xlabel="layer", ylabel="relative error against float64")
         axes.legend()
-    figure.savefig(DOCS / "accuracy_depth.png")
+    figure.savefig(output / "accuracy_depth.png")
 
 
 def train(seed: int, fast: bool, steps: int) -> list:
@@ -89,7 +89,7 @@ def train(seed: int, fast: bool, steps: int) -> list:
         return fashion_mnist.train(net, config, Path(folder), Workers()).rows
 
 
-def training(seeds: int, steps: int) -> None:
+def training(seeds: int, steps: int, output: Path) -> None:
     figure = Figure(figsize=(7, 4), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
@@ -104,7 +104,7 @@ def training(seeds: int, steps: int) -> None:
     axes.set(xlabel="step", ylabel="training loss (nats)", ylim=(0, None))
     axes.set_title("14-layer net on Fashion-MNIST; the bands hold all seeds")
     axes.legend()
-    figure.savefig(DOCS / "accuracy_training.png")
+    figure.savefig(output / "accuracy_training.png")
     difference = final["fused"] - final["plain"]
     half = stats.t.ppf(0.975, seeds - 1) * difference.std(ddof=1) / np.sqrt(seeds)
     print(f"| seed | {' | '.join(map(str, range(seeds)))} | mean |\n|{'---|' * (seeds + 2)}")
@@ -146,21 +146,23 @@ def bfloat16(names: list[str], batch: int, rounds: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--output", type=Path, default=RESULTS, help="folder for pictures")
     commands = parser.add_subparsers(required=True, metavar="depth|training|bfloat16")
     sub = commands.add_parser("depth")
     models = ["deeprect_small30", "deeprect_a"]
     sub.add_argument("--models", nargs="+", default=models, choices=model_names())
-    sub.set_defaults(run=lambda args: depth(args.models))
+    sub.set_defaults(run=lambda args: depth(args.models, args.output))
     sub = commands.add_parser("training")
     sub.add_argument("--seeds", type=int, default=5)
     sub.add_argument("--steps", type=int, default=468)
-    sub.set_defaults(run=lambda args: training(args.seeds, args.steps))
+    sub.set_defaults(run=lambda args: training(args.seeds, args.steps, args.output))
     sub = commands.add_parser("bfloat16")
     sub.add_argument("--models", nargs="+", default=["deeprect_a"], choices=model_names())
     sub.add_argument("--batch", type=int, default=2)
     sub.add_argument("--rounds", type=int, default=5)
     sub.set_defaults(run=lambda args: bfloat16(args.models, args.batch, args.rounds))
     args = parser.parse_args()
+    args.output.mkdir(parents=True, exist_ok=True)
     library.keep_memory()
     args.run(args)
 

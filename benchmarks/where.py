@@ -3,10 +3,11 @@
     python benchmarks/where.py [--models deeprect_c …] [--batch 2] [--rounds 5]
 
 Each layer runs on its own, forward and backward, with the activations that the whole network gives
-it. The floor of a pass is the larger of its multiply-adds, as a direct convolution needs them, at
-the speed of a large matrix product, and its bytes at the speed of a copy; both speeds are measured
-in the same run. Winograd's algorithm needs fewer products and can stay below the first. Equal
-layers are added up. Prints a Markdown table for each network.
+it; alone, ours copy their input, which inside of a network they do not. The floor of a pass is the
+larger of its multiply-adds, as a direct convolution needs them, at the speed of a large matrix
+product, and its bytes at the speed of a copy; both speeds are measured in the same run. Winograd's
+algorithm needs fewer products and can stay below the first. Equal layers are added up. Prints a
+Markdown table for each network.
 """
 
 from __future__ import annotations
