@@ -155,9 +155,11 @@ def plot(rows: list[dict], path: Path) -> None:
         axes.set(ylabel="time / ours", title=mode)
         axes.set_xticks(range(len(chosen)))
         axes.set_xticklabels(
-            [f"{row['model']}\nbatch {row['batch']}" for row in chosen], fontsize=8
+            [f"{row['model'].removeprefix('deeprect_')}\nbatch {row['batch']}" for row in chosen],
+            fontsize=8,
         )
-        axes.legend(fontsize="small")
+        axes.margins(y=0.2)
+        axes.legend(fontsize="small", ncols=len(names), loc="upper center")
     figure.savefig(path)
 
 
