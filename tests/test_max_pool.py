@@ -1,10 +1,5 @@
 """Max pooling, the operator and its block, against windows cut by NumPy."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import mxnet as mx
 import numpy as np
 import pytest
@@ -95,21 +90,21 @@ def test_empty_batch():
     assert (y.shape, dx.shape) == ((0, 3, 2, 2), (0, 3, 4, 4))
 
 
-PROGRAM = """
-import sys
-sys.path.insert(0, sys.argv[1])
-from test_max_pool import assert_agrees, problem
-for window, stride in ((2, 2), (3, 2), (7, 1)):
-    assert_agrees(*problem(4, 3, 21, 60, 50, window, stride, 3), window, stride)
-"""
+def checked_results():
+    """Return results that agree with NumPy, for tests/programs/float32_bits.py."""
+    arrays = []
+    for window, stride in ((2, 2), (3, 2), (7, 1)):
+        case = problem(4, 3, 21, 60, 50, window, stride, 3)
+        assert_agrees(*case, window, stride)
+        arrays += run(*case, window, stride)
+    return arrays
 
 
 @pytest.mark.parametrize("isa", ["baseline", "avx2"])
 @pytest.mark.parametrize("threads", ["1", "5"])
-def test_other_instruction_sets_and_threads(isa, threads):
-    environment = {**os.environ, "DEEPRECT_ISA": isa, "OMP_NUM_THREADS": threads}
-    here = str(Path(__file__).parent)
-    subprocess.run([sys.executable, "-c", PROGRAM, here], env=environment, check=True)
+def test_other_instruction_sets_and_threads(isa, threads, run_program):
+    digest = run_program("float32_bits", __name__, DEEPRECT_ISA=isa, OMP_NUM_THREADS=threads)
+    assert len(digest.strip()) == 64
 
 
 @pytest.mark.parametrize(
