@@ -27,12 +27,16 @@ double sum_of(const float* p, int64_t n) {
 
 void bias_gradient(const Convolution& c, const float* dz, float* dbias) {
   const int64_t plane = c.out_height() * c.out_width();
+  constexpr int64_t kTogether = 16;  // for long runs of memory
 #pragma omp parallel for schedule(static)
-  for (int64_t o = 0; o < c.out_channels; ++o) {
-    double sum = 0;
-    for (int64_t n = 0; n < c.images; ++n)
-      sum += sum_of(dz + (n * c.out_channels + o) * plane, plane);
-    dbias[o] = static_cast<float>(sum);
+  for (int64_t first = 0; first < c.out_channels; first += kTogether) {
+    const int64_t count = std::min(kTogether, c.out_channels - first);
+    double sums[kTogether] = {};
+    for (int64_t n = 0; n < c.images; ++n) {
+      const float* const planes = dz + (n * c.out_channels + first) * plane;
+      for (int64_t o = 0; o < count; ++o) sums[o] += sum_of(planes + o * plane, plane);
+    }
+    std::copy_n(sums, count, dbias + first);
   }
 }
 

@@ -5,6 +5,8 @@
 #include <new>
 #include <vector>
 
+#include "huge_pages.h"
+
 namespace deeprect {
 namespace {
 
@@ -41,8 +43,9 @@ Scratch::Scratch(int64_t floats) {
       return;
     }
   }
-  data_ = static_cast<float*>(std::aligned_alloc(64, bytes_));
+  data_ = static_cast<float*>(std::aligned_alloc(kGranule, bytes_));
   if (!data_) throw std::bad_alloc();
+  prefer_huge_pages(data_, bytes_);
 }
 
 Scratch::~Scratch() {

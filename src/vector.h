@@ -100,10 +100,10 @@ inline void transpose(Vec* v) {
 // and of lanes that do not exist are zero. For 16 lanes, shuffles take a fraction of the time of
 // gathers.
 inline void load_transposed(const float* rows, int64_t stride, int64_t lanes, int64_t n, Vec* v) {
-  for (int l = 0; l < kLanes; ++l) {
-    v[l] = l >= lanes    ? Vec{}
-           : n == kLanes ? load(rows + l * stride)
-                         : load_some(rows + l * stride, n);
+  if (lanes >= kLanes && n == kLanes) {
+    for (int l = 0; l < kLanes; ++l) v[l] = load(rows + l * stride);
+  } else {
+    for (int l = 0; l < kLanes; ++l) v[l] = l < lanes ? load_some(rows + l * stride, n) : Vec{};
   }
   transpose(v);
 }

@@ -81,12 +81,14 @@ struct Tiling {
   }
   // Calls f(image, plane's rows, tiles before them in the chunk) for each image in a chunk.
   template <typename F>
-  void for_each_image(int64_t chunk, int64_t height, int64_t width, int64_t pad, F&& f) const {
+  void for_each_image(int64_t chunk, int64_t channels, int64_t height, int64_t width, int64_t pad,
+                      F&& f) const {
     const int64_t begin = rows() * chunk / chunks, end = rows() * (chunk + 1) / chunks;
     for (int64_t row = begin; row < end;) {
       const int64_t image = row / tiles_y, first = row % tiles_y;
       const int64_t last = std::min(tiles_y, first + end - row);
-      f(image, TileRows{height, width, pad, tiles_x, first, last}, (row - begin) * tiles_x);
+      const int64_t ahead = row + last - first < end ? channels * height * width : 0;
+      f(image, TileRows{height, width, pad, tiles_x, first, last, ahead}, (row - begin) * tiles_x);
       row += last - first;
     }
   }
@@ -124,7 +126,7 @@ void transform_chunk(Transform transform, const Tiling& tiling, int64_t chunk, c
                      int64_t channels, int64_t height, int64_t width, int64_t pad, int64_t channel,
                      const Tiles& out, int64_t tile, float* band) {
   tiling.for_each_image(
-      chunk, height, width, pad, [&](int64_t image, const TileRows& rows, int64_t before) {
+      chunk, channels, height, width, pad, [&](int64_t image, const TileRows& rows, int64_t before) {
         transform(rows, x + (image * channels + channel) * height * width,
                   std::min<int64_t>(kernels().product.lanes, channels - channel), band,
                   out.at(channel, tile + before), out.point_stride(channel), out.width(channel));
@@ -201,7 +203,7 @@ void convolve(const Convolution& c, const float* x, const WeightMatrix& w, const
             }
           }
           tiling.for_each_image(
-              chunk, c.out_height(), c.out_width(), 0,
+              chunk, c.out_channels, c.out_height(), c.out_width(), 0,
               [&](int64_t image, const TileRows& rows, int64_t before) {
                 for (int64_t o = out; o < out + width; o += lanes) {
                   transforms.output(

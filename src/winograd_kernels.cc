@@ -19,20 +19,20 @@ void load_band(const TileRows& t, const float* x, int64_t channels, int64_t y0, 
   const int64_t plane = t.height * t.width;
   const int64_t row_size = columns * kLanes;
   const int64_t top = y0 < 0 ? 0 : y0, bottom = y1 < t.height ? y1 : t.height;
+  const auto clear = [&](int64_t row, int64_t from, int64_t to) {
+    for (int64_t i = from; i < to; ++i) store(band + (row - y0) * row_size + i * kLanes, Vec{});
+  };
   for (int64_t y = y0; y < y1; ++y) {
-    float* row = band + (y - y0) * row_size;
-    if (y < top || y >= bottom) {
-      std::memset(row, 0, row_size * sizeof(float));
-    } else {
-      const int64_t right = left + t.width;
-      std::memset(row, 0, left * kLanes * sizeof(float));
-      std::memset(row + right * kLanes, 0, (columns - right) * kLanes * sizeof(float));
-    }
+    const bool outside = y < top || y >= bottom;
+    clear(y, 0, outside ? columns : left);
+    if (!outside) clear(y, left + t.width, columns);
   }
   int64_t column = 0;
   float* to = band + (top - y0) * row_size + left * kLanes;
   for (int64_t i = top * t.width, end = bottom * t.width; i < end; i += kLanes) {
     const int64_t n = end - i < kLanes ? end - i : kLanes;
+    // Small planes end before the hardware has understood that they are being read.
+    for (int l = 0; l < kLanes; ++l) __builtin_prefetch(x + i + l * plane + t.ahead);
     Vec v[kLanes];
     load_transposed(x + i, plane, channels, n, v);
     for (int64_t k = 0; k < n; ++k) {
@@ -102,7 +102,8 @@ void output(const TileRows& t, const float* products, int64_t point_stride, int6
       products += tile_stride;
     }
     const int64_t pixels = rows * t.width, at = ty * m * t.width;
-    const auto rectified = [&](Vec v, int64_t c, const float*, int64_t) {
+    const auto rectified = [&](Vec v, int64_t c, const float* to, int64_t) {
+      __builtin_prefetch(to + t.ahead, 1);
       const Vec sum = bias ? v + bias[c] : v;
       return alpha ? (sum > Vec{} ? sum : alpha[c * alpha_stride] * sum) : sum;
     };

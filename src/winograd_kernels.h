@@ -20,6 +20,7 @@ struct TileRows {
   int64_t height, width, pad;
   int64_t tiles_x;      // tiles in a row
   int64_t first, last;  // the rows [first, last)
+  int64_t ahead;        // floats to the plane of the same channel that is taken next; 0 for none
 };
 
 // Kernels take channels in groups of `lanes`, of which some may not exist. `band` and `taps` are
