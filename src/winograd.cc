@@ -125,12 +125,13 @@ using Transform = decltype(WinogradTransforms::input);
 void transform_chunk(Transform transform, const Tiling& tiling, int64_t chunk, const float* x,
                      int64_t channels, int64_t height, int64_t width, int64_t pad, int64_t channel,
                      const Tiles& out, int64_t tile, float* band) {
-  tiling.for_each_image(
-      chunk, channels, height, width, pad, [&](int64_t image, const TileRows& rows, int64_t before) {
-        transform(rows, x + (image * channels + channel) * height * width,
-                  std::min<int64_t>(kernels().product.lanes, channels - channel), band,
-                  out.at(channel, tile + before), out.point_stride(channel), out.width(channel));
-      });
+  tiling.for_each_image(chunk, channels, height, width, pad,
+                        [&](int64_t image, const TileRows& rows, int64_t before) {
+                          transform(rows, x + (image * channels + channel) * height * width,
+                                    std::min<int64_t>(kernels().product.lanes, channels - channel),
+                                    band, out.at(channel, tile + before), out.point_stride(channel),
+                                    out.width(channel));
+                        });
 }
 
 // The larger chunks are, the less often weights are transformed, as long as a chunk's products with
