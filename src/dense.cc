@@ -34,36 +34,32 @@ struct Matrix {
   int64_t row, column;
 };
 
-// A copy of a matrix, [column / step][row][column % step]: what a product takes lies together. Its
-// rows are an odd number of cache lines apart, a power of two would have them share a few sets of
-// the cache.
-class Steps {
+// A copy of a matrix by rows, an odd number of cache lines apart: a power of two between them would
+// have the rows of a product share a few sets of the cache.
+class Rows {
  public:
-  Steps(const Matrix& m, int64_t rows, int64_t columns, int64_t step)
-      : rows_(rows),
-        step_(step),
-        stride_((ceil_div(step, 16) | 1) * 16),
-        copy_(ceil_div(columns, step) * rows * stride_) {
+  Rows(const Matrix& m, int64_t rows, int64_t columns)
+      : stride_((ceil_div(columns, 16) | 1) * 16), copy_(rows * stride_) {
     constexpr int64_t kSquare = 64;
+    float* const to = copy_.data();
 #pragma omp parallel for collapse(2) schedule(static)
     for (int64_t i0 = 0; i0 < rows; i0 += kSquare) {
-      for (int64_t k0 = 0; k0 < columns; k0 += step) {
+      for (int64_t k0 = 0; k0 < columns; k0 += kSquare) {
         for (int64_t i = i0; i < std::min(rows, i0 + kSquare); ++i) {
-          float* const to = copy_.data() + (k0 / step * rows + i) * stride_;
-          for (int64_t k = k0; k < std::min(columns, k0 + step); ++k) {
-            to[k - k0] = m.data[i * m.row + k * m.column];
+          for (int64_t k = k0; k < std::min(columns, k0 + kSquare); ++k) {
+            to[i * stride_ + k] = m.data[i * m.row + k * m.column];
           }
         }
       }
     }
   }
-  const float* at(int64_t row, int64_t step_begin) const {
-    return copy_.data() + (step_begin / step_ * rows_ + row) * stride_;
+  const float* at(int64_t row, int64_t column) const {
+    return copy_.data() + row * stride_ + column;
   }
   int64_t stride() const { return stride_; }
 
  private:
-  int64_t rows_, step_, stride_;
+  int64_t stride_;
   Scratch copy_;
 };
 
@@ -88,9 +84,9 @@ bool streams(int64_t rows, int64_t columns, float* c) {
 void multiply(int64_t rows, int64_t columns, int64_t depth, const Matrix& a, const Matrix& b,
               const float* bias, float* c) {
   const ProductKernels& k = kernels();
+  const Rows left(a, rows, depth);
   const int threads = omp_get_max_threads();
   const int64_t step = step_for(rows, b);
-  const Steps left(a, rows, depth, step);
   const int64_t panels = ceil_div(columns, k.block);
   const int64_t group =
       std::clamp<int64_t>(ceil_div(panels, 2 * threads), 1, kPackedFloats / (step * k.block));

@@ -45,6 +45,7 @@ Scratch::Scratch(int64_t floats) {
   }
   data_ = static_cast<float*>(std::aligned_alloc(kGranule, bytes_));
   if (!data_) throw std::bad_alloc();
+  // A transform writes to as many places far apart as a tile has points, each in a page of its own.
   prefer_huge_pages(data_, bytes_);
 }
 
