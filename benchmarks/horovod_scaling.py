@@ -39,6 +39,8 @@ def serve(args: argparse.Namespace) -> None:
     images, labels = mx.nd.random.normal(shape=(mine, 3, size, size)), mx.nd.zeros((mine,))
     for turn in range(args.rounds + 1):
         while not (args.serve / f"go-{turn}").exists():
+            if not args.serve.exists():  # another contender failed
+                raise SystemExit(f"{args.serve} is gone: nobody will give the signal for a turn")
             time.sleep(0.001)
         begun = time.perf_counter()
         learner.learn(images, labels)
