@@ -1,5 +1,4 @@
-// Fewer page faults in memory that is written for the first time, and fewer translations to look
-// up.
+// Fewer page faults in memory that is written for the first time, and fewer pages to keep track of.
 #ifndef DEEPRECT_HUGE_PAGES_H_
 #define DEEPRECT_HUGE_PAGES_H_
 

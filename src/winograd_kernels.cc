@@ -1,8 +1,6 @@
 // See winograd_kernels.h. DEEPRECT_ISA names the instruction set this file is being compiled for.
 #include "winograd_kernels.h"
 
-#include <cstring>
-
 #include "vector.h"
 #include "winograd_transforms.h"
 
