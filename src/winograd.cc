@@ -29,10 +29,6 @@ constexpr int64_t kChunkValues = 4096;
 int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
 
-// A transform writes to all points in turn. With an odd number of cache lines between them they
-// fall into different sets of the cache.
-int64_t point_stride_for(int64_t floats) { return (ceil_div(floats, 16) | 1) * 16; }
-
 const WinogradKernels& kernels() {
   static const WinogradKernels& chosen = for_this_isa<WinogradKernels>(DEEPRECT_EACH_ISA(winograd));
   return chosen;
@@ -66,8 +62,6 @@ struct Tiling {
     return (kernel == 3 ? k.of_3x3 : k.of_2x2)[(n - kSmallestTile) / 2];
   }
   int64_t points() const { return n * n; }
-  // Input channels that are multiplied at a time.
-  int64_t depth() const { return n == 8 ? 32 : 64; }
 
   int64_t rows() const { return images * tiles_y; }
   // Tiles before a chunk.
@@ -153,7 +147,7 @@ void convolve(const Convolution& c, const float* x, const WeightMatrix& w, const
   const int threads = omp_get_max_threads();
   const Tiling tiling(c, chunk_values_for(c, threads));
   const WinogradTransforms& transforms = tiling.transforms(c.kernel);
-  const int64_t points = tiling.points(), step = tiling.depth();
+  const int64_t points = tiling.points(), step = transforms.depth;
   const int64_t lanes = k.lanes, block = k.block;
   const int64_t depth = round_up(c.in_channels, lanes);
   const int64_t groups = depth / lanes, blocks = ceil_div(c.out_channels, block);
@@ -161,7 +155,7 @@ void convolve(const Convolution& c, const float* x, const WeightMatrix& w, const
   const int64_t out_plane = c.out_height() * c.out_width();
 
   const int64_t chunk_floats = Tiles::floats(points, depth, step, tiling.chunk_tiles());
-  const int64_t weights_stride = point_stride_for(step * block);
+  const int64_t weights_stride = transforms.weights_stride;
   const int64_t products_stride = point_stride_for(tiling.chunk_tiles() * block);
   const int64_t band_floats = tiling.band_floats(std::max(c.width, c.out_width()), lanes);
   const int64_t own_floats =
@@ -196,7 +190,7 @@ void convolve(const Convolution& c, const float* x, const WeightMatrix& w, const
           for (int64_t in = 0; in < c.in_channels; in += step) {
             const int64_t taken = std::min(step, c.in_channels - in);
             transforms.weights(w.data + out * w.column_stride + in * w.row_stride, w.column_stride,
-                               w.row_stride, w.flipped, taken, width, weights, weights_stride);
+                               w.row_stride, w.flipped, taken, width, weights);
             for (int64_t p = 0; p < points; ++p) {
               k.multiply(tiles.tiles, taken, tiles.at(in, 0) + p * tiles.point_stride(in), 1,
                          tiles.width(in), weights + p * weights_stride,
@@ -224,7 +218,7 @@ void weight_gradient(const Convolution& c, const float* x, const float* dz, floa
   const ProductKernels& k = kernels().product;
   const Tiling tiling(c, kChunkValues);
   const WinogradTransforms& transforms = tiling.transforms(c.kernel);
-  const int64_t points = tiling.points(), step = tiling.depth();
+  const int64_t points = tiling.points(), step = transforms.depth;
   const int64_t lanes = k.lanes, block = k.block, taps = c.kernel * c.kernel;
   const int64_t in_padded = round_up(c.in_channels, lanes);
   const int64_t out_padded = round_up(c.out_channels, block);

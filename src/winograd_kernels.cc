@@ -111,10 +111,16 @@ void output(const TileRows& t, const float* products, int64_t point_stride, int6
 
 // ---- weights ----
 
+constexpr int depth_for(int n) { return n == 8 ? 32 : 64; }
+// Known when this is compiled, so that the points' addresses need no registers.
+template <int n>
+constexpr int kWeightsStride = point_stride_for(depth_for(n) * kBlock);
+
 template <int r, int n>
 void weights(const float* w, int64_t lane_stride, int64_t k_stride, bool flipped, int64_t depth,
-             int64_t width, float* u, int64_t point_stride) {
+             int64_t width, float* u) {
   constexpr int kTaps = r * r, kRowsAhead = 8;
+  const int64_t tap_stride = flipped ? -kLanes : kLanes;
   for (int64_t k0 = 0; k0 < depth; k0 += kLanes) {
     const int64_t count = depth - k0 < kLanes ? depth - k0 : kLanes;
     for (int h = 0; h < kVectors; ++h) {
@@ -131,11 +137,10 @@ void weights(const float* w, int64_t lane_stride, int64_t k_stride, bool flipped
       }
       for (int64_t k = 0; k < count; ++k) {
         float* to = u + (k0 + k) * kBlock + h * kLanes;
+        const float* first = taps + (k * kTaps + (flipped ? kTaps - 1 : 0)) * kLanes;
         transform<WeightTransform<r, n>>(
-            [&](int t) {
-              return load(taps + (k * kTaps + (flipped ? kTaps - 1 - t : t)) * kLanes);
-            },
-            [&](int p, Vec v) { store(to + p * point_stride, v); });
+            [&](int t) { return load(first + t * tap_stride); },
+            [&](int p, Vec v) { store(to + p * kWeightsStride<n>, v); });
       }
     }
   }
@@ -161,7 +166,8 @@ void weight_gradient(const float* du, int64_t point_stride, int64_t depth, int64
 
 template <int r, int n>
 constexpr WinogradTransforms transforms() {
-  return {input<r, n>, output_gradient<r, n>, weights<r, n>, output<r, n>, weight_gradient<r, n>};
+  return {depth_for(n),  kWeightsStride<n>, input<r, n>,          output_gradient<r, n>,
+          weights<r, n>, output<r, n>,      weight_gradient<r, n>};
 }
 
 }  // namespace

@@ -14,6 +14,10 @@ namespace deeprect {
 // fewer products, and have larger rounding errors.
 constexpr int kSmallestTile = 4, kLargestTile = 8;  // even sizes only
 
+// Transforms write to all points in turn. With an odd number of cache lines between them they fall
+// into different sets of the cache.
+constexpr int64_t point_stride_for(int64_t floats) { return ((floats + 15) / 16 | 1) * 16; }
+
 // Rows of tiles of one image, in the plane of one channel (height x width, channels contiguous
 // planes). `pad` rows and columns of zeros surround the plane.
 struct TileRows {
@@ -26,6 +30,8 @@ struct TileRows {
 // Kernels take channels in groups of `lanes`, of which some may not exist. `band` and `taps` are
 // scratch memory.
 struct WinogradTransforms {
+  int depth;           // input channels that are multiplied at a time
+  int weights_stride;  // floats between the points of their transformed weights
   // Transformed input tiles of a group of channels. `x` is the plane of the first.
   // Writes tiles[p * point_stride + t * tile_stride + lane].
   void (*input)(const TileRows&, const float* x, int64_t channels, float* band, float* tiles,
@@ -33,10 +39,10 @@ struct WinogradTransforms {
   // The same of the gradient of the output, in m x m tiles, for the gradient of the weights.
   void (*output_gradient)(const TileRows&, const float* dy, int64_t channels, float* band,
                           float* tiles, int64_t point_stride, int64_t tile_stride);
-  // u[p * point_stride + k * block + lane] from w[lane * lane_stride + k * k_stride + tap], for k <
-  // depth and the block's first `width` lanes; `flipped` reverses the taps.
+  // u[p * weights_stride + k * block + lane] from w[lane * lane_stride + k * k_stride + tap], for
+  // k < depth and the block's first `width` lanes; `flipped` reverses the taps.
   void (*weights)(const float* w, int64_t lane_stride, int64_t k_stride, bool flipped,
-                  int64_t depth, int64_t width, float* u, int64_t point_stride);
+                  int64_t depth, int64_t width, float* u);
   // Outputs of a group of channels from their products: the rectifier of transformed + bias.
   // A null bias or alpha stands for none.
   void (*output)(const TileRows&, const float* products, int64_t point_stride, int64_t tile_stride,

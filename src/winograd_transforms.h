@@ -2,7 +2,8 @@
 //
 // Winograd's minimal filtering F(m x m, r x r) by Toom-Cook interpolation at 0, pairs +-p
 // and infinity (Lavin & Gray 2016, "Fast algorithms for convolutional neural networks"). With the
-// Vandermonde rows of these points in A and G, and the Lagrange polynomials in B,
+// Vandermonde rows of these points in A and G, and the Lagrange polynomials in B, whose
+// coefficients take the denominators in for nothing,
 //   y = A^T [(G g G^T) . (B^T d B)] A,     dg = G^T [(A dy A^T) . (B^T d B)] G.
 // Vectors run over channels, so that all transforms are plain vector arithmetic.
 #ifndef DEEPRECT_WINOGRAD_TRANSFORMS_H_
@@ -28,15 +29,12 @@ template <int n>
 struct Constants {
   static constexpr int kCount = n / 2 - 1;  // of pairs
   // Coefficients, constant term first, of the product of (t - p^2) over all pairs p, and of that
-  // over all but one.
+  // over all but one, divided by the denominators of Lagrange's polynomials at the pair left out.
   float all[n / 2] = {}, others[kCount][n / 2] = {};
-  // Denominators of Lagrange's polynomials, inverted: for the point 0, and for each pair.
-  float inverse_zero = 1, inverse[kCount] = {};
   float powers[kCount][n] = {};
 
   constexpr Constants() {
     multiply_out(all, -1);
-    inverse_zero = 1 / all[0];
     for (int k = 0; k < kCount; ++k) {
       multiply_out(others[k], k);
       const float p = kPairs<n>[k];
@@ -44,7 +42,7 @@ struct Constants {
       for (int j = 0; j < kCount; ++j) {
         if (j != k) denominator *= p * p - kPairs<n>[j] * kPairs<n>[j];
       }
-      inverse[k] = 1 / denominator;
+      for (float& coefficient : others[k]) coefficient /= denominator;
       powers[k][0] = 1;
       for (int i = 1; i < n; ++i) powers[k][i] = p * powers[k][i - 1];
     }
@@ -69,10 +67,10 @@ struct InputTransform {  // B^T d
   static constexpr int kFrom = n, kTo = n;
   static inline void apply(const Vec* d, Vec* t) {
     constexpr const Constants<n>& c = kConstants<n>;
-    Vec zero = c.all[0] * d[0], infinity = c.all[0] * d[1];
+    Vec zero = d[0], infinity = c.all[0] * d[1];
     DEEPRECT_UNROLL
     for (int i = 1; i < n / 2; ++i) {
-      zero += c.all[i] * d[2 * i];
+      zero += c.all[i] / c.all[0] * d[2 * i];
       infinity += c.all[i] * d[2 * i + 1];
     }
     t[0] = zero;
@@ -92,42 +90,34 @@ struct InputTransform {  // B^T d
 };
 
 // Values of the polynomial with coefficients g at the points: the Vandermonde matrix.
-template <int size, int n, bool scaled>
+template <int size, int n>
 inline void evaluate(const Vec* g, Vec* t) {
   constexpr const Constants<n>& c = kConstants<n>;
-  t[0] = scaled ? c.inverse_zero * g[0] : g[0];
+  t[0] = g[0];
   t[n - 1] = g[size - 1];
   DEEPRECT_UNROLL
   for (int k = 0; k < c.kCount; ++k) {
-    const float scale = scaled ? c.inverse[k] : 1;
-    Vec even = scale * g[0], odd = scale * c.powers[k][1] * g[1];
+    Vec even = g[0], odd = c.powers[k][1] * g[1];
     DEEPRECT_UNROLL
-    for (int i = 2; i < size; ++i) {
-      if (i % 2) {
-        odd += scale * c.powers[k][i] * g[i];
-      } else {
-        even += scale * c.powers[k][i] * g[i];
-      }
-    }
+    for (int i = 2; i < size; ++i) (i % 2 ? odd : even) += c.powers[k][i] * g[i];
     t[2 * k + 1] = even + odd;
     t[2 * k + 2] = even - odd;
   }
 }
 
 // The transpose of evaluate.
-template <int size, int n, bool scaled>
+template <int size, int n>
 inline void collect(const Vec* t, Vec* y) {
   constexpr const Constants<n>& c = kConstants<n>;
   Vec sum[size] = {};
-  sum[0] = scaled ? c.inverse_zero * t[0] : t[0];
+  sum[0] = t[0];
   sum[size - 1] += t[n - 1];
   DEEPRECT_UNROLL
   for (int k = 0; k < c.kCount; ++k) {
-    const float scale = scaled ? c.inverse[k] : 1;
     const Vec even = t[2 * k + 1] + t[2 * k + 2];
     const Vec odd = t[2 * k + 1] - t[2 * k + 2];
     DEEPRECT_UNROLL
-    for (int i = 0; i < size; ++i) sum[i] += scale * c.powers[k][i] * (i % 2 ? odd : even);
+    for (int i = 0; i < size; ++i) sum[i] += c.powers[k][i] * (i % 2 ? odd : even);
   }
   DEEPRECT_UNROLL
   for (int i = 0; i < size; ++i) y[i] = sum[i];
@@ -136,25 +126,25 @@ inline void collect(const Vec* t, Vec* y) {
 template <int r, int n>
 struct WeightTransform {  // G g
   static constexpr int kFrom = r, kTo = n;
-  static inline void apply(const Vec* g, Vec* t) { evaluate<r, n, true>(g, t); }
+  static inline void apply(const Vec* g, Vec* t) { evaluate<r, n>(g, t); }
 };
 
 template <int r, int n>
 struct WeightGradientTransform {  // G^T t
   static constexpr int kFrom = n, kTo = r;
-  static inline void apply(const Vec* t, Vec* g) { collect<r, n, true>(t, g); }
+  static inline void apply(const Vec* t, Vec* g) { collect<r, n>(t, g); }
 };
 
 template <int r, int n>
 struct OutputTransform {  // A^T t
   static constexpr int kFrom = n, kTo = n + 1 - r;
-  static inline void apply(const Vec* t, Vec* y) { collect<kTo, n, false>(t, y); }
+  static inline void apply(const Vec* t, Vec* y) { collect<kTo, n>(t, y); }
 };
 
 template <int r, int n>
 struct OutputGradientTransform {  // A dy
   static constexpr int kFrom = n + 1 - r, kTo = n;
-  static inline void apply(const Vec* y, Vec* t) { evaluate<kFrom, n, false>(y, t); }
+  static inline void apply(const Vec* y, Vec* t) { evaluate<kFrom, n>(y, t); }
 };
 
 // T d T^T of a square, whose elements `get(i)` reads in row-major order; `put(i, v)` takes those of
