@@ -17,7 +17,7 @@ namespace deeprect {
 namespace {
 
 // Rows of the left matrix and floats of packed panels that stay in the second-level cache.
-constexpr int64_t kRows = 512, kPackedFloats = int64_t{1} << 15;
+constexpr int64_t kRows = 512, kPackedFloats = int64_t{3} << 14;
 // Larger results would drive everything else out of the caches.
 constexpr int64_t kStreamingFloats = int64_t{4} << 20;
 
@@ -112,8 +112,8 @@ void multiply(int64_t rows, int64_t columns, int64_t depth, const Matrix& a, con
         k.pack(b.data + at * b.row + column * b.column, b.row, b.column, taken, width, packed,
                packed_floats);
         for (int64_t p = 0; p < last - first; ++p) {
-          k.multiply(count, taken, left.at(row, at), 1, left.stride(), packed + p * packed_floats,
-                     product + p * product_floats, at > 0);
+          k.multiply(count, width - p * k.block, taken, left.at(row, at), 1, left.stride(),
+                     packed + p * packed_floats, product + p * product_floats, at > 0);
         }
       }
       for (int64_t p = first; p < last; ++p) {

@@ -10,32 +10,38 @@ namespace deeprect {
 namespace DEEPRECT_ISA {
 namespace {
 
+// Rows that are multiplied together with so many vectors: as many sums as there are registers for
+// beside the vectors and a factor.
+constexpr int max_rows(int vectors) {
+  const int rows = (kRegisters - 1 - vectors) / vectors;
+  return rows < 12 ? rows : 12;
+}
+
 constexpr int kAhead = 16;
-template <int rows, bool accumulate>
+template <int vectors, int rows, bool accumulate>
 void multiply_rows(int64_t depth, const float* left, int64_t left_k, int64_t left_i,
                    const float* right, float* c) {
-  Vec sum[rows][kVectors];
+  Vec sum[rows][vectors];
   for (int i = 0; i < rows; ++i) {
-    for (int h = 0; h < kVectors; ++h) sum[i][h] = Vec{};
+    for (int h = 0; h < vectors; ++h) sum[i][h] = Vec{};
   }
   const float* next = left_k == 1 ? left + rows * left_i : left + kAhead * left_k;
   const int64_t next_step = left_k == 1 ? 16 : left_k;
   do {
-    Vec row[kVectors];
-    for (int h = 0; h < kVectors; ++h) row[h] = load(right + h * kLanes);
+    Vec row[vectors];
+    for (int h = 0; h < vectors; ++h) row[h] = load(right + h * kLanes);
     for (int i = 0; i < rows; ++i) {
       const float factor = left[i * left_i];
-      for (int h = 0; h < kVectors; ++h) sum[i][h] += factor * row[h];
+      for (int h = 0; h < vectors; ++h) sum[i][h] += factor * row[h];
     }
     __builtin_prefetch(next);
-    __builtin_prefetch(right + kAhead * kBlock);
-    __builtin_prefetch(right + kAhead * kBlock + kLanes);
+    for (int h = 0; h < vectors; ++h) __builtin_prefetch(right + (kAhead * vectors + h) * kLanes);
     next += next_step;
     left += left_k;
-    right += kBlock;
+    right += vectors * kLanes;
   } while (--depth);
   for (int i = 0; i < rows; ++i) {
-    for (int h = 0; h < kVectors; ++h) {
+    for (int h = 0; h < vectors; ++h) {
       float* to = c + i * kBlock + h * kLanes;
       // Sums of sums have smaller rounding errors than one long sum.
       store(to, accumulate ? load(to) + sum[i][h] : sum[i][h]);
@@ -46,39 +52,59 @@ void multiply_rows(int64_t depth, const float* left, int64_t left_k, int64_t lef
 using MultiplyRows = void (*)(int64_t, const float*, int64_t, int64_t, const float*, float*);
 
 // By number of rows, less one.
-template <bool accumulate, int... rows>
-constexpr std::array<MultiplyRows, kMaxRows> table_of(std::integer_sequence<int, rows...>) {
-  return {multiply_rows<rows + 1, accumulate>...};
+template <int vectors, bool accumulate, int... rows>
+constexpr std::array<MultiplyRows, max_rows(vectors)> by_rows(std::integer_sequence<int, rows...>) {
+  return {multiply_rows<vectors, rows + 1, accumulate>...};
 }
 
-void multiply(int64_t rows, int64_t depth, const float* left, int64_t left_k, int64_t left_i,
-              const float* right, float* c, bool accumulate) {
-  constexpr auto all = std::make_integer_sequence<int, kMaxRows>();
-  static constexpr auto fresh = table_of<false>(all), added = table_of<true>(all);
-  // Even groups: two of eight rows are faster than one of twelve and one of four.
-  for (int64_t groups = (rows + kMaxRows - 1) / kMaxRows; groups > 0; --groups) {
+template <int vectors, bool accumulate>
+void multiply_vectors(int64_t rows, int64_t depth, const float* left, int64_t left_k,
+                      int64_t left_i, const float* right, float* c) {
+  constexpr int most = max_rows(vectors);
+  static constexpr auto table =
+      by_rows<vectors, accumulate>(std::make_integer_sequence<int, most>());
+  // Even groups: two of eight rows are faster than one of nine and one of seven.
+  for (int64_t groups = (rows + most - 1) / most; groups > 0; --groups) {
     const int64_t n = (rows + groups - 1) / groups;
-    (accumulate ? added : fresh)[n - 1](depth, left, left_k, left_i, right, c);
+    table[n - 1](depth, left, left_k, left_i, right, c);
     left += n * left_i;
     c += n * kBlock;
     rows -= n;
   }
 }
 
+using MultiplyVectors = void (*)(int64_t, int64_t, const float*, int64_t, int64_t, const float*,
+                                 float*);
+
+// By number of vectors, less one.
+template <bool accumulate, int... vectors>
+constexpr std::array<MultiplyVectors, kVectors> by_vectors(std::integer_sequence<int, vectors...>) {
+  return {multiply_vectors<vectors + 1, accumulate>...};
+}
+
+void multiply(int64_t rows, int64_t width, int64_t depth, const float* left, int64_t left_k,
+              int64_t left_i, const float* right, float* c, bool accumulate) {
+  constexpr auto all = std::make_integer_sequence<int, kVectors>();
+  static constexpr auto fresh = by_vectors<false>(all), added = by_vectors<true>(all);
+  const int64_t vectors = panel_row(width) / kLanes;
+  (accumulate ? added : fresh)[vectors - 1](rows, depth, left, left_k, left_i, right, c);
+}
+
 // Columns are rows of b: vectors of k are transposed.
 void pack_columns(const float* b, int64_t stride, int64_t depth, int64_t width, float* right) {
   constexpr int64_t kFloatsAhead = 64;
+  const int64_t row = panel_row(width);
   for (int64_t k0 = 0; k0 < depth; k0 += kLanes) {
     const int64_t count = depth - k0 < kLanes ? depth - k0 : kLanes;
-    for (int h = 0; h < kVectors; ++h) {
-      const float* from = b + h * kLanes * stride + k0;
-      const int64_t lanes = width - h * kLanes;
+    for (int64_t column = 0; column < row; column += kLanes) {
+      const float* from = b + column * stride + k0;
+      const int64_t lanes = width - column;
       for (int64_t l = 0; l < lanes && l < kLanes; ++l) {
         __builtin_prefetch(from + l * stride + kFloatsAhead);
       }
       Vec v[kLanes];
       load_transposed(from, stride, lanes, count, v);
-      for (int64_t k = 0; k < count; ++k) store(right + (k0 + k) * kBlock + h * kLanes, v[k]);
+      for (int64_t k = 0; k < count; ++k) store(right + (k0 + k) * row + column, v[k]);
     }
   }
 }
@@ -89,18 +115,18 @@ void pack_rows(const float* b, int64_t stride, int64_t depth, int64_t width, flo
   constexpr int64_t kRowsAhead = 4;
   for (int64_t k = 0; k < depth; ++k) {
     const float* from = b + k * stride;
-    float* to = right + k * kBlock;
+    float* panel = right;
     for (int64_t rest = width; rest > 0; rest -= kBlock) {
-      for (int h = 0; h < kVectors; ++h) {
-        const int64_t n = rest - h * kLanes;
+      const int64_t row = panel_row(rest);
+      float* to = panel + k * row;
+      for (int64_t column = 0; column < row; column += kLanes) {
+        const int64_t n = rest - column;
         constexpr int kFarCaches = 2;
-        __builtin_prefetch(from + kRowsAhead * stride + h * kLanes, 0, kFarCaches);
-        store(to + h * kLanes, n >= kLanes ? load(from + h * kLanes)
-                               : n > 0     ? load_some(from + h * kLanes, n)
-                                           : Vec{});
+        __builtin_prefetch(from + kRowsAhead * stride + column, 0, kFarCaches);
+        store(to + column, n >= kLanes ? load(from + column) : load_some(from + column, n));
       }
       from += kBlock;
-      to += panel_stride;
+      panel += panel_stride;
     }
   }
 }
@@ -208,11 +234,11 @@ using AddTerms = decltype(&add_terms<1, 1>);
 
 // By number of rows or terms, less one.
 template <int terms, int... rows>
-constexpr std::array<AddTerms, kFewAdded> by_rows(std::integer_sequence<int, rows...>) {
+constexpr std::array<AddTerms, kFewAdded> add_by_rows(std::integer_sequence<int, rows...>) {
   return {add_terms<rows + 1, terms>...};
 }
 template <int... terms>
-constexpr std::array<AddTerms, kFewAdded> by_terms(std::integer_sequence<int, terms...>) {
+constexpr std::array<AddTerms, kFewAdded> add_by_terms(std::integer_sequence<int, terms...>) {
   return {add_terms<1, terms + 1>...};
 }
 
@@ -221,7 +247,7 @@ void few_rows(int64_t rows, int64_t columns, int64_t depth, const float* left, i
               int64_t c_stride) {
   constexpr int kTerms = 4;
   constexpr auto all = std::make_integer_sequence<int, kFewAdded>();
-  static constexpr auto one = by_rows<1>(all), several = by_rows<kTerms>(all);
+  static constexpr auto one = add_by_rows<1>(all), several = add_by_rows<kTerms>(all);
   for (int64_t k = 0; k < depth;) {
     const int terms = depth - k < kTerms ? 1 : kTerms;
     (terms == 1 ? one : several)[rows - 1](
@@ -234,7 +260,7 @@ void few_rows(int64_t rows, int64_t columns, int64_t depth, const float* left, i
 void few_terms(int64_t rows, int64_t columns, int64_t depth, const float* left, int64_t left_k,
                int64_t left_i, const float* right, int64_t right_stride, bool streaming, float* c,
                int64_t c_stride) {
-  static constexpr auto of_a_row = by_terms(std::make_integer_sequence<int, kFewAdded>());
+  static constexpr auto of_a_row = add_by_terms(std::make_integer_sequence<int, kFewAdded>());
   for (int64_t i = 0; i < rows; ++i) {
     of_a_row[depth - 1](columns, left + i * left_i, left_k, left_i, right, right_stride, 0,
                         streaming ? Into::kStream : Into::kFresh, c + i * c_stride, c_stride);
@@ -244,7 +270,7 @@ void few_terms(int64_t rows, int64_t columns, int64_t depth, const float* left, 
 }  // namespace
 
 extern const ProductKernels product = {
-    kIsa, kLanes, kBlock, kMaxRows, multiply, pack, unpack, dot, few_rows, few_terms,
+    kIsa, kLanes, kBlock, max_rows(kVectors), multiply, pack, unpack, dot, few_rows, few_terms,
 };
 
 }  // namespace DEEPRECT_ISA

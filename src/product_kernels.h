@@ -7,17 +7,19 @@
 
 namespace deeprect {
 
+// The right matrix of a product lies in panels of at most `block` columns. A panel's rows are as
+// many whole vectors as its columns fill, without gaps.
 struct ProductKernels {
   const char* isa;
   int lanes;  // floats of a vector
   int block;  // columns of a panel
   int rows;   // of the left matrix that a product takes together
-  // c[i][block] (+)= sum over k of left[k * left_k + i * left_i] * right[k][block].
-  void (*multiply)(int64_t rows, int64_t depth, const float* left, int64_t left_k, int64_t left_i,
-                   const float* right, float* c, bool accumulate);
-  // Panels of b, `panel_stride` apart: right[k][block] from b[k * k_stride + column *
-  // column_stride], one stride being 1; columns from `width` on are zero. What lies ahead in b is
-  // prefetched.
+  // c[i][block] (+)= sum over k of left[k * left_k + i * left_i] * right[k][row], for all vectors
+  // of a panel of `width` columns.
+  void (*multiply)(int64_t rows, int64_t width, int64_t depth, const float* left, int64_t left_k,
+                   int64_t left_i, const float* right, float* c, bool accumulate);
+  // Panels of b, `panel_stride` apart: right[k][row] from b[k * k_stride + column * column_stride],
+  // one stride being 1; columns from `width` on are zero. What lies ahead in b is prefetched.
   void (*pack)(const float* b, int64_t k_stride, int64_t column_stride, int64_t depth,
                int64_t width, float* right, int64_t panel_stride);
   // c[i * c_stride + column] = product[i][block] + bias[column]; without bias if that is null, and

@@ -19,14 +19,18 @@ namespace {
 constexpr char kIsa[] = DEEPRECT_STRING(DEEPRECT_ISA);
 
 #if defined(__AVX512F__)
-constexpr int kLanes = 16, kMaxRows = 12;
+constexpr int kLanes = 16, kRegisters = 32, kVectors = 3;
 #elif defined(__AVX__)
-constexpr int kLanes = 8, kMaxRows = 6;
+constexpr int kLanes = 8, kRegisters = 16, kVectors = 2;
 #else
-constexpr int kLanes = 4, kMaxRows = 6;
+constexpr int kLanes = 4, kRegisters = 16, kVectors = 2;
 #endif
-constexpr int kVectors = 2;
 constexpr int kBlock = kVectors * kLanes;
+
+// A row of a panel for `width` columns: whole vectors, at most a block.
+inline int64_t panel_row(int64_t width) {
+  return width < kBlock ? (width + kLanes - 1) / kLanes * kLanes : kBlock;
+}
 
 typedef float Vec __attribute__((vector_size(4 * kLanes), aligned(4), may_alias));
 typedef int32_t Index __attribute__((vector_size(4 * kLanes)));

@@ -109,7 +109,8 @@ struct Tiles {
            tile * width(channel) + channel % block;
   }
   static int64_t floats(int64_t points, int64_t channels, int64_t block, int64_t tiles) {
-    return ceil_div(channels, block) * points * point_stride_for(tiles * block);
+    return points * (channels / block * point_stride_for(tiles * block) +
+                     point_stride_for(channels % block * tiles));
   }
 };
 
@@ -151,6 +152,9 @@ void convolve(const Convolution& c, const float* x, const WeightMatrix& w, const
   const int64_t lanes = k.lanes, block = k.block;
   const int64_t depth = round_up(c.in_channels, lanes);
   const int64_t groups = depth / lanes, blocks = ceil_div(c.out_channels, block);
+  // Even blocks of outputs, in vectors.
+  const int64_t vectors = ceil_div(c.out_channels, lanes);
+  const auto first_channel = [&](int64_t b) { return vectors * b / blocks * lanes; };
   const int64_t batches = tiling.batches(points * depth);
   const int64_t out_plane = c.out_height() * c.out_width();
 
@@ -186,13 +190,14 @@ void convolve(const Convolution& c, const float* x, const WeightMatrix& w, const
       for (int64_t chunk = begin; chunk < end_chunk; ++chunk) {
         for (int64_t b = 0; b < blocks; ++b) {
           const Tiles tiles = tiles_of(chunk);
-          const int64_t out = b * block, width = std::min(block, c.out_channels - out);
+          const int64_t out = first_channel(b);
+          const int64_t width = std::min(first_channel(b + 1), c.out_channels) - out;
           for (int64_t in = 0; in < c.in_channels; in += step) {
             const int64_t taken = std::min(step, c.in_channels - in);
             transforms.weights(w.data + out * w.column_stride + in * w.row_stride, w.column_stride,
                                w.row_stride, w.flipped, taken, width, weights);
             for (int64_t p = 0; p < points; ++p) {
-              k.multiply(tiles.tiles, taken, tiles.at(in, 0) + p * tiles.point_stride(in), 1,
+              k.multiply(tiles.tiles, width, taken, tiles.at(in, 0) + p * tiles.point_stride(in), 1,
                          tiles.width(in), weights + p * weights_stride,
                          products + p * products_stride, in > 0);
             }
@@ -221,7 +226,7 @@ void weight_gradient(const Convolution& c, const float* x, const float* dz, floa
   const int64_t points = tiling.points(), step = transforms.depth;
   const int64_t lanes = k.lanes, block = k.block, taps = c.kernel * c.kernel;
   const int64_t in_padded = round_up(c.in_channels, lanes);
-  const int64_t out_padded = round_up(c.out_channels, block);
+  const int64_t out_padded = round_up(c.out_channels, lanes);
   const int64_t batches = tiling.batches(points * (in_padded + out_padded));
   const int64_t in_blocks = ceil_div(c.in_channels, step);
   const int64_t out_blocks = ceil_div(c.out_channels, block);
@@ -270,8 +275,8 @@ void weight_gradient(const Convolution& c, const float* x, const float* dz, floa
           const int64_t channel = i * step, taken = std::min(step, c.in_channels - channel);
           for (int64_t p = 0; p < points; ++p) {
             for (int64_t o = first; o < last; ++o) {
-              k.multiply(taken, count, in.at(channel, 0) + p * in.point_stride(channel),
-                         in.width(channel), 1,
+              k.multiply(taken, c.out_channels - o * block, count,
+                         in.at(channel, 0) + p * in.point_stride(channel), in.width(channel), 1,
                          out.at(o * block, 0) + p * out.point_stride(o * block),
                          products + ((o - first) * points + p) * products_stride, false);
             }

@@ -120,12 +120,12 @@ template <int r, int n>
 void weights(const float* w, int64_t lane_stride, int64_t k_stride, bool flipped, int64_t depth,
              int64_t width, float* u) {
   constexpr int kTaps = r * r, kRowsAhead = 8;
-  const int64_t tap_stride = flipped ? -kLanes : kLanes;
+  const int64_t tap_stride = flipped ? -kLanes : kLanes, row = panel_row(width);
   for (int64_t k0 = 0; k0 < depth; k0 += kLanes) {
     const int64_t count = depth - k0 < kLanes ? depth - k0 : kLanes;
-    for (int h = 0; h < kVectors; ++h) {
-      const float* from = w + k0 * k_stride + h * kLanes * lane_stride;
-      const int64_t lanes = width - h * kLanes;
+    for (int64_t column = 0; column < row; column += kLanes) {
+      const float* from = w + k0 * k_stride + column * lane_stride;
+      const int64_t lanes = width - column;
       alignas(sizeof(Vec)) float taps[kLanes * kTaps * kLanes];
       if (k_stride == kTaps) {
         interleave(from, lane_stride, lanes, count * kTaps, kLanes * kTaps, taps);
@@ -136,7 +136,7 @@ void weights(const float* w, int64_t lane_stride, int64_t k_stride, bool flipped
         }
       }
       for (int64_t k = 0; k < count; ++k) {
-        float* to = u + (k0 + k) * kBlock + h * kLanes;
+        float* to = u + (k0 + k) * row + column;
         const float* first = taps + (k * kTaps + (flipped ? kTaps - 1 : 0)) * kLanes;
         transform<WeightTransform<r, n>>(
             [&](int t) { return load(first + t * tap_stride); },

@@ -39,8 +39,8 @@ struct WinogradTransforms {
   // The same of the gradient of the output, in m x m tiles, for the gradient of the weights.
   void (*output_gradient)(const TileRows&, const float* dy, int64_t channels, float* band,
                           float* tiles, int64_t point_stride, int64_t tile_stride);
-  // u[p * weights_stride + k * block + lane] from w[lane * lane_stride + k * k_stride + tap], for
-  // k < depth and the block's first `width` lanes; `flipped` reverses the taps.
+  // A panel of `width` columns for each point, at u[p * weights_stride]: [k][column] from
+  // w[column * lane_stride + k * k_stride + tap], for k < depth; `flipped` reverses the taps.
   void (*weights)(const float* w, int64_t lane_stride, int64_t k_stride, bool flipped,
                   int64_t depth, int64_t width, float* u);
   // Outputs of a group of channels from their products: the rectifier of transformed + bias.
@@ -48,7 +48,8 @@ struct WinogradTransforms {
   void (*output)(const TileRows&, const float* products, int64_t point_stride, int64_t tile_stride,
                  int64_t channels, const float* bias, const float* alpha, int64_t alpha_stride,
                  float* band, float* y);
-  // dw[lane * lane_stride + k * r * r + tap] (+)= what du, laid out as u, stands for.
+  // dw[lane * lane_stride + k * r * r + tap] (+)= what du[p * point_stride + k * block + lane]
+  // stands for.
   void (*weight_gradient)(const float* du, int64_t point_stride, int64_t depth, int64_t width,
                           float* taps, float* dw, int64_t lane_stride, bool accumulate);
 };
