@@ -1,13 +1,15 @@
 """Whole networks: ours, MXNet, PyTorch and ONNX Runtime, side by side.
 
     DEEPRECT_BENCH_TORCH_PYTHON=/path/to/python python benchmarks/nets.py
-        [--models deeprect_a …] [--batches 1 2 8] [--modes inference training] [--rounds 5]
+        [--models deeprect_a …] [--batches 1 2 8] [--modes inference training]
+        [--contenders MXNet …] [--rounds 5]
 
 Every contender is a process of its own (see contenders/) with the same weights and images, its
 library's own settings, and a C library that keeps freed memory. Outputs are compared before
 anything is timed; then the contenders take turns of as many passes as ours does in half a second,
 so that a slow moment of the machine meets all of them. PyTorch is left out unless the environment
-names an interpreter that has it. Prints Markdown tables of medians in milliseconds and of peak
+names an interpreter that has it. All are in memory at once, 24 GB for model C's training with eight
+images: --contenders leaves some out. Prints Markdown tables of medians in milliseconds and of peak
 memory, and writes nets_benchmark.json and nets_benchmark.png into runs/bench.
 """
 
@@ -36,6 +38,7 @@ CONTENDERS = Path(__file__).with_name("contenders")
 SMALL = {"stem": "small_image", "input_size": 28, "in_channels": 1, "classes": 10}
 TORCH = os.environ.get("DEEPRECT_BENCH_TORCH_PYTHON")
 OURS = "deeprect_gluon"
+OTHERS = ["fast=False", "MXNet", "ONNX Runtime", "PyTorch", "torch.compile"]
 TURN = 0.5  # seconds
 # What this process's import of the library set is not a default of the others.
 SETTINGS = ("OMP_NUM_THREADS", "MXNET_EXEC_INPLACE_GRAD_SUM_CAP", "PYTHONPATH")
@@ -70,8 +73,8 @@ class Contender:
         self.process.wait()
 
 
-def contenders(mode: str) -> dict[str, tuple[str, ...]]:
-    """Return (interpreter, script, arguments) of those that can run a mode, ours first."""
+def contenders(mode: str, chosen: list[str]) -> dict[str, tuple[str, ...]]:
+    """Return (interpreter, script, arguments) of the chosen that can run a mode, ours first."""
     here = sys.executable
     result = {
         OURS: (here, "gluon.py", "fused"),
@@ -83,7 +86,7 @@ def contenders(mode: str) -> dict[str, tuple[str, ...]]:
     if TORCH:
         result["PyTorch"] = (TORCH, "pytorch.py", "eager")
         result["torch.compile"] = (TORCH, "pytorch.py", "compiled")
-    return result
+    return {name: command for name, command in result.items() if name in [OURS, *chosen]}
 
 
 def require_equal(name: str, y: np.ndarray, ours: np.ndarray) -> None:
@@ -92,7 +95,7 @@ def require_equal(name: str, y: np.ndarray, ours: np.ndarray) -> None:
         raise SystemExit(f"{name} differs from ours by {error:.1e}: there is nothing to compare")
 
 
-def compare(config: Config, batch: int, mode: str, rounds: int) -> dict:
+def compare(config: Config, batch: int, mode: str, chosen: list[str], rounds: int) -> dict:
     """Return {contender: median seconds} and {contender: GiB} of a network."""
     shape = (batch, config.in_channels, config.input_size, config.input_size)
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
@@ -101,7 +104,7 @@ def compare(config: Config, batch: int, mode: str, rounds: int) -> dict:
         with Contender(sys.executable, "gluon.py", "plain") as writer:
             writer.ask(**load, save=True)
         running, outputs = {}, {}
-        for name, command in contenders(mode).items():
+        for name, command in contenders(mode, chosen).items():
             running[name] = stack.enter_context(Contender(*command))
             running[name].ask(**load)
             outputs[name] = np.load(f"{folder}/y.npy")
@@ -131,11 +134,14 @@ def table(rows: list[dict], mode: str) -> str:
         seconds = row["seconds"]
         cells = [row["model"], str(row["batch"])]
         for name in names:
+            if name not in seconds:
+                cells.append("-")
+                continue
             ratio = f" ({seconds[name] / seconds[OURS]:.2f}x)" if name != OURS else ""
             milliseconds = 1e3 * seconds[name]
             digits = 0 if milliseconds >= 100 else 1
             cells.append(f"{milliseconds:.{digits}f}{ratio}")
-        cells += [f"{row['gib'][name]:.2f}" for name in names]
+        cells += [f"{row['gib'][name]:.2f}" if name in seconds else "-" for name in names]
         lines.append(f"| {' | '.join(cells)} |")
     return f"\n{mode}\n\n" + "\n".join(lines)
 
@@ -148,7 +154,7 @@ def plot(rows: list[dict], path: Path) -> None:
         chosen = [row for row in rows if row["mode"] == mode]
         names = [name for name in chosen[0]["seconds"] if name != OURS]
         for i, name in enumerate(names):
-            heights = [row["seconds"][name] / row["seconds"][OURS] for row in chosen]
+            heights = [row["seconds"].get(name, 0) / row["seconds"][OURS] for row in chosen]
             at = np.arange(len(chosen)) + (i - len(names) / 2 + 0.5) * 0.8 / len(names)
             axes.bar(at, heights, 0.8 / len(names), label=name)
         axes.axhline(1, color="black", linewidth=0.8)
@@ -172,6 +178,7 @@ def main() -> None:
     add("--models", nargs="+", default=networks, choices=model_names(), metavar="MODEL")
     add("--batches", nargs="+", type=int, default=[1, 2, 8])
     add("--modes", nargs="+", default=["inference", "training"], choices=["inference", "training"])
+    add("--contenders", nargs="+", default=OTHERS, choices=OTHERS, metavar="NAME")
     add("--rounds", type=int, default=5)
     add("--output", type=Path, default=RESULTS, help="folder for the JSON and the plot")
     args = parser.parse_args()
@@ -185,7 +192,7 @@ def main() -> None:
             config = Config(**{"name": name, **(SMALL if "small" in name else {})})
             for batch in args.batches:
                 row = {"model": name, "mode": mode, "batch": batch}
-                rows.append({**row, **compare(config, batch, mode, args.rounds)})
+                rows.append({**row, **compare(config, batch, mode, args.contenders, args.rounds)})
                 # After each row: an interrupted run keeps what it has measured.
                 write_text_atomically(
                     args.output / "nets_benchmark.json", json.dumps(report, indent=1) + "\n"

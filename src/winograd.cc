@@ -135,9 +135,9 @@ void transform_chunk(Transform transform, const Tiling& tiling, int64_t chunk, c
 int64_t chunk_values_for(const Convolution& c, int threads) {
   static const int64_t most = std::clamp<int64_t>(
       sysconf(_SC_LEVEL2_CACHE_SIZE) / (2 * int64_t(sizeof(float)) * kernels().product.block),
-      kChunkValues, 2 * kChunkValues);
+      kChunkValues / 2, 2 * kChunkValues);
   const int64_t blocks = ceil_div(c.out_channels, kernels().product.block);
-  return Tiling(c, most).chunks * blocks < 4 * threads ? kChunkValues : most;
+  return Tiling(c, most).chunks * blocks < 4 * threads ? std::min(most, kChunkValues) : most;
 }
 
 }  // namespace
