@@ -8,7 +8,7 @@ Every contender is a process of its own (see contenders/) with the same weights 
 library's own settings, and a C library that keeps freed memory. Outputs are compared before
 anything is timed; then the contenders take turns of as many passes as ours does in half a second,
 so that a slow moment of the machine meets all of them. PyTorch is left out unless the environment
-names an interpreter that has it. All are in memory at once, 24 GB for model C's training with eight
+names an interpreter that has it. All are in memory at once, 25 GB for model C's training with eight
 images: --contenders leaves some out. Prints Markdown tables of medians in milliseconds and of peak
 memory, and writes nets_benchmark.json and nets_benchmark.png into runs/bench.
 """

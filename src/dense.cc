@@ -34,12 +34,11 @@ struct Matrix {
   int64_t row, column;
 };
 
-// A copy of a matrix by rows, an odd number of cache lines apart: a power of two between them would
-// have the rows of a product share a few sets of the cache.
+// A copy of a matrix by rows, which a product takes together.
 class Rows {
  public:
   Rows(const Matrix& m, int64_t rows, int64_t columns)
-      : stride_((ceil_div(columns, 16) | 1) * 16), copy_(rows * stride_) {
+      : stride_(odd_stride(columns)), copy_(rows * stride_) {
     constexpr int64_t kSquare = 64;
     float* const to = copy_.data();
 #pragma omp parallel for collapse(2) schedule(static)

@@ -7,6 +7,10 @@
 
 namespace deeprect {
 
+// At least so many floats, an odd number of cache lines apart: what is taken in turn at that stride
+// falls into different sets of the cache, where a power of two would share a few of them.
+constexpr int64_t odd_stride(int64_t floats) { return ((floats + 15) / 16 | 1) * 16; }
+
 // The right matrix of a product lies in panels of at most `block` columns. A panel's rows are as
 // many whole vectors as its columns fill, without gaps.
 struct ProductKernels {

@@ -103,14 +103,14 @@ struct Tiles {
   int64_t width(int64_t channel) const {
     return std::min(block, channels - channel / block * block);
   }
-  int64_t point_stride(int64_t channel) const { return point_stride_for(tiles * width(channel)); }
+  int64_t point_stride(int64_t channel) const { return odd_stride(tiles * width(channel)); }
   float* at(int64_t channel, int64_t tile) const {
-    return data + channel / block * points * point_stride_for(tiles * block) +
-           tile * width(channel) + channel % block;
+    return data + channel / block * points * odd_stride(tiles * block) + tile * width(channel) +
+           channel % block;
   }
   static int64_t floats(int64_t points, int64_t channels, int64_t block, int64_t tiles) {
-    return points * (channels / block * point_stride_for(tiles * block) +
-                     point_stride_for(channels % block * tiles));
+    return points *
+           (channels / block * odd_stride(tiles * block) + odd_stride(channels % block * tiles));
   }
 };
 
@@ -160,7 +160,7 @@ void convolve(const Convolution& c, const float* x, const WeightMatrix& w, const
 
   const int64_t chunk_floats = Tiles::floats(points, depth, step, tiling.chunk_tiles());
   const int64_t weights_stride = transforms.weights_stride;
-  const int64_t products_stride = point_stride_for(tiling.chunk_tiles() * block);
+  const int64_t products_stride = odd_stride(tiling.chunk_tiles() * block);
   const int64_t band_floats = tiling.band_floats(std::max(c.width, c.out_width()), lanes);
   const int64_t own_floats =
       points * (weights_stride + products_stride) + round_up(band_floats, 16);
@@ -233,7 +233,7 @@ void weight_gradient(const Convolution& c, const float* x, const float* dz, floa
 
   const int64_t batch_tiles = ceil_div(tiling.chunks, batches) * tiling.chunk_tiles();
   const int64_t in_floats = Tiles::floats(points, in_padded, step, batch_tiles);
-  const int64_t products_stride = point_stride_for(step * block);
+  const int64_t products_stride = odd_stride(step * block);
   const int64_t taps_floats = step * taps * lanes;
   const int64_t band_floats = tiling.band_floats(std::max(c.width, c.out_width()), lanes);
   const int threads = omp_get_max_threads();

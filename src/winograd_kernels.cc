@@ -114,7 +114,7 @@ void output(const TileRows& t, const float* products, int64_t point_stride, int6
 constexpr int depth_for(int n) { return n == 8 ? 32 : 64; }
 // Known when this is compiled, so that the points' addresses need no registers.
 template <int n>
-constexpr int kWeightsStride = point_stride_for(depth_for(n) * kBlock);
+constexpr int kWeightsStride = odd_stride(depth_for(n) * kBlock);
 
 template <int r, int n>
 void weights(const float* w, int64_t lane_stride, int64_t k_stride, bool flipped, int64_t depth,

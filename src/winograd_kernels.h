@@ -14,10 +14,6 @@ namespace deeprect {
 // fewer products, and have larger rounding errors.
 constexpr int kSmallestTile = 4, kLargestTile = 8;  // even sizes only
 
-// Transforms write to all points in turn. With an odd number of cache lines between them they fall
-// into different sets of the cache.
-constexpr int64_t point_stride_for(int64_t floats) { return ((floats + 15) / 16 | 1) * 16; }
-
 // Rows of tiles of one image, in the plane of one channel (height x width, channels contiguous
 // planes). `pad` rows and columns of zeros surround the plane.
 struct TileRows {
