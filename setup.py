@@ -19,12 +19,16 @@ import re
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 from setuptools import Extension, setup
+from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_ext import build_ext
+from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).parent
+MXNET = "mxnet==1.9.1"
 FLAGS = [
     *("-std=c++17", "-O3", "-fopenmp", "-fPIC", "-Wall", "-Wextra"),
     *("-ffp-contract=off", "-fno-math-errno"),
@@ -80,15 +84,34 @@ def stop(message):
     sys.exit(f"deeprect_gluon cannot be built: {message}")
 
 
-def find_mxnet():
-    """Return the folder of the installed mxnet package, without importing it."""
+def find_mxnet(folder):
+    """Return a folder with lib_api.h and lib_api.cc of MXNet, without importing it.
+
+    It is the installed package or, where a build in isolation has none, `folder`, into which the
+    two files are unpacked from MXNet's wheel.
+    """
     spec = importlib.util.find_spec("mxnet")
     if spec is None:
-        stop("MXNet is not installed; run 'pip install mxnet==1.9.1 numpy==1.23.5' first.")
+        return unpack_lib_api(folder)
     package = Path(spec.origin).parent
     if not (package / "src/lib_api.cc").exists():
-        stop(f"the MXNet in {package} has no src/lib_api.cc; install the wheel mxnet==1.9.1.")
+        stop(f"the MXNet in {package} has no src/lib_api.cc; install the wheel {MXNET}.")
     return package
+
+
+def unpack_lib_api(folder):
+    folder.mkdir(parents=True, exist_ok=True)
+    # Without its requirements: Python 3.13 has no wheel of the NumPy that MXNet names.
+    download = ["download", "-q", "--no-deps", "--only-binary=:all:", "-d", str(folder), MXNET]
+    if subprocess.run([sys.executable, "-m", "pip", *download]).returncode:
+        stop(
+            f"MXNet is not installed, and pip could not download it; run "
+            f"'pip install --no-deps {MXNET}' first, and build with --no-build-isolation."
+        )
+    with zipfile.ZipFile(next(folder.glob("mxnet-*.whl"))) as wheel:
+        for name in ("mxnet/include/mxnet/lib_api.h", "mxnet/src/lib_api.cc"):
+            wheel.extract(name, folder)
+    return folder / "mxnet"
 
 
 def find_compiler():
@@ -148,11 +171,11 @@ class BuildLibrary(build_ext):
         return fullname.replace(".", os.sep) + ".so"
 
     def build_extension(self, ext):
-        mxnet = find_mxnet()
+        build = Path(self.build_temp)
+        mxnet = find_mxnet(build / "wheel")
         compiler = find_compiler()
         self.compiler.set_executables(compiler_so=compiler, linker_so=compiler)
         flags = [*FLAGS, *os.environ.get("DEEPRECT_DEBUG", "").split()]
-        build = Path(self.build_temp)
         macros = [("DEEPRECT_VERSION", f'"{self.distribution.get_version()}"')]
         if with_cuda():
             macros.append(("DEEPRECT_WITH_CUDA", None))
@@ -199,27 +222,48 @@ class BuildLibrary(build_ext):
         self.spawn([*nvcc, *shared, f"-Xcompiler={host_flags}", *inputs])
 
 
+class BuildPython(build_py):
+    """Puts deeprect_mxnet.pth among the packages, from where Python reads it at every start."""
+
+    def run(self):
+        super().run()
+        # An editable installation leaves the packages where they are, and takes only this file.
+        editable = self.editable_mode
+        folder = self.get_finalized_command("install").install_lib if editable else self.build_lib
+        self.copy_file("deeprect_mxnet.pth", folder)
+
+
+class BuildWheel(bdist_wheel):
+    """Makes one wheel for every Python: the library is opened by MXNet, not by Python."""
+
+    def get_tag(self):
+        return ("py3", "none", super().get_tag()[2])
+
+
 def mxnet_requirement():
     return f"{(cuda_wheel() or 'mxnet-cu112') if with_cuda() else 'mxnet'}==1.9.1"
 
 
-if not (3, 8) <= sys.version_info[:2] <= (3, 11):
-    stop(f"Python {platform.python_version()} is not supported by MXNet 1.9.1; use 3.8 to 3.11.")
+if not (3, 8) <= sys.version_info[:2] <= (3, 14):
+    stop(f"Python {platform.python_version()} was not tried with MXNet 1.9.1; use 3.8 to 3.14.")
 
 setup(
     install_requires=[
-        mxnet_requirement(),
-        "numpy>=1.20,<1.24",
+        # MXNet asks for a NumPy below 2, of which Python 3.13 has no wheel: there it is installed
+        # without its requirements, which are the next three (docs/install.md).
+        f"{mxnet_requirement()}; python_version < '3.13'",
+        "numpy>=1.20,<3",
+        "graphviz<0.9",
+        "requests",
         "matplotlib",
         "tensorboardX",
         "tqdm",
         "filelock",
         "pooch",
         "pillow",
-        "opencv-python>=4.11",
-        "safetensors>=0.4,<1",
+        "opencv-python-headless>=4.11",
+        "safetensors>=0.4,<0.8",
         "jsonschema>=4.17",
-        "requests",
         "fsspec",
         "PyYAML",
     ],
@@ -230,5 +274,5 @@ setup(
             depends=[str(p) for p in sorted(ROOT.glob("src/*"))],
         )
     ],
-    cmdclass={"build_ext": BuildLibrary},
+    cmdclass={"build_ext": BuildLibrary, "build_py": BuildPython, "bdist_wheel": BuildWheel},
 )

@@ -2,7 +2,8 @@
 # Makes .venv: system packages, an interpreter, the pinned environment, the project and Horovod.
 # Running it again installs only what is missing.
 #
-#   PYTHON   the interpreter to use (default: the newest of python3.11 … python3.8 that works)
+#   PYTHON   the interpreter to use (default: the first that works of python3.11 … python3.8, for
+#            which MXNet was made, and then of python3.14 … python3.12)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -12,9 +13,9 @@ die() { say "$*"; exit 1; }
 install_system_packages() {
   command -v dpkg-query >/dev/null || return 0 # not Debian: the checks below name what is missing
   local missing=() package
-  # libgomp1 serves MXNet, libgl1 and libglib2.0-0 serve OpenCV; the last three serve the tests of
-  # the C++ example and of the server's page, which are skipped without them.
-  for package in g++ python3-venv libgomp1 libgl1 libglib2.0-0 dataset-fashion-mnist \
+  # libgomp1 serves MXNet; the last three serve the tests of the C++ example and of the server's
+  # page, which are skipped without them.
+  for package in g++ python3-venv libgomp1 dataset-fashion-mnist \
     libjpeg62-turbo-dev nlohmann-json3-dev chromium-headless-shell; do
     [[ $(dpkg-query -W -f='${Status}' "$package" 2>/dev/null) == "install ok installed" ]] ||
       missing+=("$package")
@@ -60,17 +61,17 @@ unpack_dataset() {
 
 make_venv() {
   [[ ! -x .venv/bin/pip ]] || return 0
-  local name
-  for name in ${PYTHON:-python3.11 python3.10 python3.9 python3.8 python3}; do
-    if "$name" -c 'import sys, ensurepip; sys.exit(not (3, 8) <= sys.version_info[:2] <= (3, 11))' \
+  local name names="python3.11 python3.10 python3.9 python3.8 python3.14 python3.13 python3.12 python3"
+  for name in ${PYTHON:-$names}; do
+    if "$name" -c 'import sys, ensurepip; sys.exit(not (3, 8) <= sys.version_info[:2] <= (3, 14))' \
       2>/dev/null; then
       say "making .venv with $("$name" --version)"
       "$name" -m venv .venv
       return
     fi
   done
-  die "no usable Python among ${PYTHON:-python3.11 … python3.8, python3}:" \
-    "MXNet 1.9.1 needs Python 3.8 to 3.11 with venv; install one or name it in PYTHON"
+  die "no usable Python (looked for ${PYTHON:-$names});" \
+    "install one of 3.8 to 3.14 with venv, or name it in PYTHON"
 }
 
 install_horovod() {
@@ -92,6 +93,7 @@ command -v "${CXX:-g++}" >/dev/null || command -v clang++ >/dev/null ||
 make_venv
 say "installing the pinned environment"
 .venv/bin/pip install -q --disable-pip-version-check -r requirements.txt
+.venv/bin/pip install -q --disable-pip-version-check --no-deps mxnet==1.9.1
 say "building deeprect_gluon"
 .venv/bin/pip install -q --disable-pip-version-check --no-build-isolation --no-deps -e .
 install_horovod
