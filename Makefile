@@ -2,7 +2,7 @@
 PYTHON_OF_PROJECT := .venv/bin/python
 CXX_SOURCES := $(wildcard src/*.h src/*.cc src/*.cu src/*.cuh tests/*/*.h tests/*/*.cc examples/*/*.h examples/*/*.cc)
 
-.PHONY: help setup demo train-smoke test deploy-check sanitize bench reproduce reproduce-quick lint format clean
+.PHONY: help setup demo train-smoke test test-all deploy-check sanitize bench reproduce reproduce-quick lint format clean
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -19,7 +19,10 @@ demo: setup ## Train on Fashion-MNIST, show the figure and the table, publish, r
 train-smoke: setup ## Train on a small set like ImageNet: two ranks, killed, continued, published (3 minutes)
 	$(PYTHON_OF_PROJECT) scripts/train_smoke.py
 
-test: setup ## Run the test suite
+test: setup ## Run the quick tests (6 minutes)
+	$(PYTHON_OF_PROJECT) -m pytest -m "not slow and not release"
+
+test-all: setup ## Run all tests
 	$(PYTHON_OF_PROJECT) -m pytest
 
 deploy-check: setup ## Export every net of the zoo in all forms; compare and time every runtime
