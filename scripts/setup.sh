@@ -79,8 +79,9 @@ install_horovod() {
   has_horovod() { .venv/bin/python -c 'import horovod.mxnet' 2>/dev/null; }
   ! has_horovod || return 0
   say "building Horovod $version for MXNet (about two minutes; log in .venv/horovod.log)"
-  # Horovod's build looks for cmake and for an installed MXNet, hence PATH and no isolation.
-  PATH="$PWD/.venv/bin:$PATH" HOROVOD_WITH_MXNET=1 HOROVOD_WITH_GLOO=1 HOROVOD_WITHOUT_MPI=1 \
+  # Horovod's build looks for cmake and for an installed MXNet, hence PATH and no isolation. Its
+  # headers leave out two includes that GCC 13 and newer do not imply.
+  CXXFLAGS="-include string -include cstdint ${CXXFLAGS:-}" PATH="$PWD/.venv/bin:$PATH" HOROVOD_WITH_MXNET=1 HOROVOD_WITH_GLOO=1 HOROVOD_WITHOUT_MPI=1 \
     HOROVOD_WITHOUT_TENSORFLOW=1 HOROVOD_WITHOUT_PYTORCH=1 \
     .venv/bin/pip install -q --no-build-isolation "horovod==$version" >.venv/horovod.log 2>&1 || true
   has_horovod || say "Horovod could not be built; everything but distributed training works" \
