@@ -86,7 +86,6 @@ install_horovod() {
 build_horovod() {
   local name=horovod-0.28.1 work
   work=$(mktemp -d)
-  trap 'rm -rf "$work"' EXIT
   .venv/bin/pip download -q --no-deps --no-binary=:all: --no-build-isolation -d "$work" "${name/-/==}"
   tar xzf "$work/$name.tar.gz" -C "$work"
   # GCC 13 and newer miss two includes, and GCC 14 refuses an assignment to this constant.
@@ -98,6 +97,7 @@ build_horovod() {
   export HOROVOD_WITH_MXNET=1 HOROVOD_WITH_GLOO=1
   export HOROVOD_WITHOUT_MPI=1 HOROVOD_WITHOUT_TENSORFLOW=1 HOROVOD_WITHOUT_PYTORCH=1
   .venv/bin/pip install -q --no-build-isolation "$work/$name"
+  rm -rf "$work"
 }
 
 install_system_packages
@@ -106,7 +106,7 @@ command -v "${CXX:-g++}" >/dev/null || command -v clang++ >/dev/null ||
 make_venv
 say "installing the pinned environment"
 .venv/bin/pip install -q --disable-pip-version-check -r requirements.txt
-.venv/bin/pip install -q --disable-pip-version-check --no-deps mxnet==1.9.1
+.venv/bin/pip install -q --disable-pip-version-check --no-deps mxnet==1.9.1 gluoncv==0.10.5.post0
 say "building deeprect_gluon"
 .venv/bin/pip install -q --disable-pip-version-check --no-build-isolation --no-deps -e .
 install_horovod
