@@ -25,11 +25,11 @@ def serve(args: argparse.Namespace) -> None:
     """Do a turn whenever a file with its number appears, and write the seconds of a step."""
     import mxnet as mx
 
-    from deeprect_gluon import library, models
+    from deeprect_gluon import models, native
     from deeprect_gluon.train import TrainConfig, Workers, session
     from deeprect_gluon.train.learner import Learner
 
-    library.keep_memory()
+    native.keep_memory()
     workers = Workers()
     net = models.get_model(args.model, classes=10, width=args.width, hidden=(args.hidden,) * 2)
     session.initialize(net, "msra", "out", 0)

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 import zoo
-from deeprect_gluon import library
+from deeprect_gluon import native
 from deeprect_gluon.data import fashion_mnist as data
 from deeprect_gluon.export import export
 from deeprect_gluon.plot import loss_curves
@@ -93,7 +93,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--output", type=Path, default=Path("runs/demo"))
     folder = parser.parse_args().output
-    library.keep_memory()
+    native.keep_memory()
 
     deep = train_deep(folder)
     figure = folder / "initialisation.png"

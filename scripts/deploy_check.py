@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 import zoo
-from deeprect_gluon import library
+from deeprect_gluon import native
 from zoo import index as index_file
 from zoo.datasets import get_dataset
 from zoo.deploy import check, export_forms
@@ -33,7 +33,7 @@ def parse() -> argparse.Namespace:
 
 def main() -> int:
     args = parse()
-    library.keep_memory()
+    native.keep_memory()
     columns = ["model", "form", "runtime", "difference", "tolerated", "same class", "error"]
     columns.append("ms per image")
     print(f"| {' | '.join(columns)} |\n{'|---' * len(columns)}|")

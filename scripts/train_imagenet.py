@@ -11,7 +11,7 @@ import argparse
 import logging
 from pathlib import Path
 
-from deeprect_gluon import library
+from deeprect_gluon import native
 from deeprect_gluon.train import TrainConfig, Workers, recipe, report, run_program
 from deeprect_gluon.train.config import add_flags, with_flags
 from deeprect_gluon.train.imagenet import Training
@@ -55,7 +55,7 @@ def parse() -> argparse.Namespace:
 
 def main() -> None:
     args = parse()
-    library.keep_memory()
+    native.keep_memory()
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     workers = Workers()
     flags = vars(args)

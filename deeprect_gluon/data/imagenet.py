@@ -15,8 +15,8 @@ import mxnet as mx
 import numpy as np
 
 from ..images import center_crop, normalised, resize_shorter
-from ..library import default_threads
 from ..models.imagenet import MEAN, STD
+from ..native import default_threads
 from .augment import draw, render
 from .records import Shards
 

@@ -14,7 +14,7 @@ from fastapi.responses import HTMLResponse, JSONResponse
 from pydantic import BaseModel
 from starlette.requests import ClientDisconnect
 
-from ..library import physical_cores
+from ..native import physical_cores
 from ..prediction import likeliest
 from ..version import __version__
 from .batching import Batcher, BusyError
