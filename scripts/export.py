@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 
 import zoo
-from deeprect_gluon import models, native, prediction
+from deeprect_gluon import models, native
+from deeprect_gluon.images import prediction
 from zoo.checkpoints import load_checkpoint, read_config
 from zoo.datasets import get_dataset
 from zoo.deploy import FORMS, export_forms

@@ -9,7 +9,7 @@ import mxnet as mx
 import numpy as np
 
 from deeprect_gluon import models
-from deeprect_gluon.params_file import read_params
+from deeprect_gluon.models.weights import read_params
 
 from .datasets import dataset_of
 from .pretrained import load_weights

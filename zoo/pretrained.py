@@ -14,7 +14,7 @@ import numpy as np
 from deeprect_gluon import models
 from deeprect_gluon.images import Preprocess
 from deeprect_gluon.initializer import MSRA, rectifier_slopes
-from deeprect_gluon.parameters import set_first_value
+from deeprect_gluon.initializer.parameters import set_first_value
 
 from . import cards, weights
 from . import index as index_file

@@ -11,7 +11,7 @@ import mxnet as mx
 
 from deeprect_gluon import models
 from deeprect_gluon.images import Preprocess
-from deeprect_gluon.params_file import read_params
+from deeprect_gluon.models.weights import read_params
 
 from . import index as index_file
 from . import signing, weights

@@ -11,7 +11,7 @@ import mxnet as mx
 import numpy as np
 
 from .. import native
-from ..parameters import aligned, set_first_value
+from .parameters import aligned, set_first_value
 
 _library = ctypes.CDLL(str(native.PATH))
 _library.deeprect_normal.argtypes = [

@@ -3,9 +3,9 @@
 from . import imagenet
 from .architectures import ARCHITECTURES
 from .config import Config, model_names
-from .counting import Summary, summary
 from .network import DeepRect, get_model
 from .registration import register_with_gluoncv
+from .summary import Summary, summary
 from .transfer import load_weights
 
 __all__ = [

@@ -14,8 +14,8 @@ from fastapi.responses import HTMLResponse, JSONResponse
 from pydantic import BaseModel
 from starlette.requests import ClientDisconnect
 
+from ..images.prediction import likeliest
 from ..native import physical_cores
-from ..prediction import likeliest
 from ..version import __version__
 from .batching import Batcher, BusyError
 from .classifier import Classifier, UnknownFormatError
