@@ -20,8 +20,8 @@ import zoo
 from deeprect_gluon import native
 from deeprect_gluon.data import fashion_mnist as data
 from deeprect_gluon.export import export
-from deeprect_gluon.plot import loss_curves
 from deeprect_gluon.train import TrainConfig, Workers, fashion_mnist
+from deeprect_gluon.train.report import loss_curves
 from zoo.publish import publish
 
 WIDTH = {"width": 0.25, "hidden": (256, 256)}

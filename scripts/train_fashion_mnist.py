@@ -8,7 +8,8 @@ import logging
 from pathlib import Path
 
 from deeprect_gluon import models, native
-from deeprect_gluon.train import TrainConfig, Workers, fashion_mnist, report, run_program
+from deeprect_gluon.program import run_program
+from deeprect_gluon.train import TrainConfig, Workers, fashion_mnist, report
 from deeprect_gluon.train.config import add_flags, with_flags
 
 DEFAULTS = TrainConfig(epochs=20, lr_drops=(14, 18))

@@ -9,10 +9,11 @@ from pathlib import Path
 from .. import models
 from ..data.dali import DALIRecords
 from ..data.imagenet import ImageRecords
-from . import session
+from ..initializer import initialize
+from . import loop
+from .config import Recipe
 from .distributed import Workers
 from .history import History
-from .recipe import Recipe
 
 DATASET = "imagenet"
 
@@ -96,13 +97,13 @@ class Training:
         )
 
     def run(self, output: Path, resume: bool = False) -> History:
-        """Initialise the net and train it into the folder of a run; see `session.train`."""
+        """Initialise the net and train it into the folder of a run; see `loop.train`."""
         recipe, config = self.recipe, self.recipe.train
         rule, fan = recipe.init["rule"], recipe.init["fan"]
-        session.initialize(self.net, rule, fan, config.seed, self.workers.context)
+        initialize(self.net, rule, fan, config.seed, self.workers.context)
         data = {**recipe.data, "folder": str(self.folder.resolve())}
         data.pop("threads", None)
-        return session.train(
+        return loop.train(
             self.net,
             self.train,
             self.validation,
