@@ -14,8 +14,6 @@ from .config import TrainConfig
 from .distributed import Workers
 from .history import History
 
-DATASET = "fashion_mnist"
-
 
 def build(name: str, **config) -> mx.gluon.HybridBlock:
     """Build a net for Fashion-MNIST's ten classes of grey images.
@@ -90,7 +88,7 @@ def train(
         workers,
         title=f"{net.config['name']} on Fashion-MNIST",
         resume=resume,
-        dataset=DATASET,
+        dataset=fashion_mnist.DATASET,
         augment=augment,
         **description,
     )

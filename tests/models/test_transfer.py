@@ -5,6 +5,7 @@ import mxnet as mx
 import numpy as np
 import pytest
 
+from deeprect_gluon.data import imagenet_facts
 from deeprect_gluon.initializer import MSRA, rectifier_slopes
 from deeprect_gluon.models import get_model, imagenet, load_weights, register_with_gluoncv
 
@@ -111,7 +112,7 @@ def test_imagenet_describes_classes_and_preprocessing():
     x = net.preprocess(image)
     assert x.shape == (1, 3, 224, 224)
     np.testing.assert_allclose(
-        x[0, :, 0, 0].asnumpy(), (1 - np.array(imagenet.MEAN)) / imagenet.STD
+        x[0, :, 0, 0].asnumpy(), (1 - np.array(imagenet_facts.MEAN)) / imagenet_facts.STD
     )
     assert net(x).shape == (1, 1000)
     with pytest.raises(ValueError, match="10 classes and 3 channels is no net of ImageNet"):
