@@ -6,7 +6,7 @@ from .config import Config, model_names
 from .network import DeepRect, get_model
 from .registration import register_with_gluoncv
 from .summary import Summary, summary
-from .transfer import load_weights
+from .weights import load_weights
 
 __all__ = [
     "ARCHITECTURES",
