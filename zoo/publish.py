@@ -18,7 +18,6 @@ from . import signing, weights
 from .checkpoints import CONFIG, HISTORY, WEIGHTS, read_config
 from .datasets import Dataset, dataset_of
 from .places import Bucket, Folder, UnavailableError, Web, open_place
-from .pretrained import load_weights
 from .store import FILES, INDEX
 
 
@@ -136,7 +135,7 @@ def _describe(preprocess: Preprocess) -> dict:
 def _measure(config: dict, content: bytes, dataset: Dataset) -> dict:
     """Return metrics, parameters and multiply_adds of the net in an encoded weights file."""
     net = models.get_model(**config)
-    load_weights(net, weights.decode(content), mx.cpu())
+    models.load_weights(net, weights.decode(content), mx.cpu())
     net.hybridize()
     metrics = dataset.measure(net, config["input_size"])
     counts = models.summary(net)
