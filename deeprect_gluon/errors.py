@@ -21,24 +21,27 @@ def suggest(word: str, known: Iterable[str]) -> str:
     return f"known: {', '.join(known)}"
 
 
-def run_program(main: Callable[[], None]) -> None:
+def run_program(main: Callable[[], int | None]) -> None:
     """Run a script's main function, and turn known errors into one line and an exit status.
 
     Parameters
     ----------
     main : callable
-        It may raise `Stopped`; the exit status is 0 then.
+        Returns the exit status, or None for 0. If it raises `Stopped` the exit status is 0.
 
     Raises
     ------
     SystemExit
-        If the input was wrong, a file or another process failed, a package is missing, or the
-        training's loss is not finite.
+        With the exit status; or with one sentence if the input was wrong, a file or another process
+        failed, a package is missing, or the loss of a training is not finite.
     """
     name = Path(sys.argv[0]).name
     try:
-        main()
+        status = main()
     except Stopped as stopped:
         print(f"{name}: {stopped}", file=sys.stderr)
     except (ValueError, LookupError, OSError, ImportError, RuntimeError, ArithmeticError) as error:
         sys.exit(f"{name}: {error}")
+    else:
+        if status:
+            sys.exit(status)

@@ -92,10 +92,10 @@ def verify_export(net, folder: Path) -> None:
             subprocess.run(command, cwd=elsewhere, check=True)
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--output", type=Path, default=Path("runs/demo"))
-    folder = parser.parse_args().output
+    folder = parser.parse_args(argv).output
     native.keep_memory()
 
     deep = train_deep(folder)
