@@ -7,19 +7,19 @@ Exits with an error if a difference exceeds its tolerance.
 from __future__ import annotations
 
 import argparse
-import sys
 import tempfile
 from pathlib import Path
 
 import zoo
-from deeprect_gluon import library
+from deeprect_gluon import native
+from deeprect_gluon.errors import run_program
 from zoo import index as index_file
 from zoo.datasets import get_dataset
 from zoo.deploy import check, export_forms
 from zoo.store import open_store
 
 
-def parse() -> argparse.Namespace:
+def parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
@@ -28,12 +28,12 @@ def parse() -> argparse.Namespace:
     add("--images", type=int, default=64, help="test images to compare on")
     add("--calibration", type=int, default=256, help="training images to quantise by")
     add("--rounds", type=int, default=5, help="timed passes; the fastest counts")
-    return parser.parse_args()
+    return parser.parse_args(argv)
 
 
-def main() -> int:
-    args = parse()
-    library.keep_memory()
+def main(argv: list[str] | None = None) -> int:
+    args = parse(argv)
+    native.keep_memory()
     columns = ["model", "form", "runtime", "difference", "tolerated", "same class", "error"]
     columns.append("ms per image")
     print(f"| {' | '.join(columns)} |\n{'|---' * len(columns)}|")
@@ -65,7 +65,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except (ValueError, OSError, LookupError, ImportError, RuntimeError) as error:
-        sys.exit(f"{Path(__file__).name}: {error}")
+    run_program(main)

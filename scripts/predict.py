@@ -1,22 +1,25 @@
 #!/usr/bin/env python
-"""Name what images show: files, folders or URLs in, the likeliest classes out."""
+"""Classify images: files, folders or URLs in, the likeliest classes out."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 
 import zoo
-from deeprect_gluon import evaluate, models, prediction
+from deeprect_gluon import evaluation, models
+from deeprect_gluon.errors import run_program
 from deeprect_gluon.files import write_atomically
+from deeprect_gluon.images import prediction
 from zoo.checkpoints import load_checkpoint
 
 
-def parse() -> argparse.Namespace:
+def parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     add = parser.add_argument
     add("images", nargs="+", help="files, folders, or http(s) URLs")
@@ -30,7 +33,7 @@ def parse() -> argparse.Namespace:
     add("--json", action="store_true", help="print one JSON list instead of text")
     add("--annotate", type=Path, metavar="FOLDER", help="write pictures with the classes into it")
     add("--repo", help="the zoo's store, a folder or URL (default: the package's own)")
-    return parser.parse_args()
+    return parser.parse_args(argv)
 
 
 def load_net(args: argparse.Namespace) -> models.DeepRect:
@@ -42,17 +45,17 @@ def load_net(args: argparse.Namespace) -> models.DeepRect:
 
 def probabilities(net: models.DeepRect, image: np.ndarray, args: argparse.Namespace) -> np.ndarray:
     if args.view == "dense":
-        return evaluate.dense_view(net, image, args.scales)
+        return evaluation.dense_view(net, image, args.scales)
     side = args.side or net.preprocess.resize or net.config["input_size"]
     if args.view == "ten":
-        return evaluate.ten_view(net, image, side)
+        return evaluation.ten_view(net, image, side)
     if args.side:
-        return evaluate.center_view(net, image, side)
+        return evaluation.center_view(net, image, side)
     return net(net.preprocess(image)).softmax().asnumpy()[0]
 
 
-def main() -> int:
-    args = parse()
+def main(argv: list[str] | None = None) -> int:
+    args = parse(argv)
     net = load_net(args)
     net.hybridize()
     if args.annotate:
@@ -66,7 +69,7 @@ def main() -> int:
             skipped += 1
             continue
         guesses = prediction.likeliest(probabilities(net, image, args), net.classes, args.top)
-        results.append({"image": source, "classes": [guess._asdict() for guess in guesses]})
+        results.append({"image": source, "classes": [asdict(guess) for guess in guesses]})
         if not args.json:
             print(source)
             for guess in guesses:
@@ -80,7 +83,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except (ValueError, OSError, LookupError) as error:
-        sys.exit(f"{Path(__file__).name}: {error}")
+    run_program(main)

@@ -116,7 +116,7 @@ def write_cards(store: Store, folder: Path) -> list[Path]:
 
 def _write_card(store: Store, entry: dict, folder: Path) -> Path:
     # Matplotlib is needed here only.
-    from deeprect_gluon.plot import learning_curves
+    from deeprect_gluon.train.report import learning_curves
 
     title = index_file.title(entry)
     store.read(entry["history"])  # refuses a damaged file

@@ -8,7 +8,6 @@ from deeprect_gluon import models
 
 from . import index as index_file
 from .datasets import get_dataset
-from .pretrained import load_weights
 from .store import Store
 from .weights import decode
 
@@ -45,7 +44,7 @@ def verify(store: Store, metrics: bool = False) -> dict[str, str | None]:
 def _check_entry(store: Store, entry: dict, metrics: bool) -> None:
     store.read(entry["history"])
     net = models.get_model(**entry["config"])
-    load_weights(net, store.read(entry["weights"], decode), mx.cpu())
+    models.load_weights(net, store.read(entry["weights"], decode), mx.cpu())
     if metrics:
         net.hybridize()
         measured = get_dataset(entry["dataset"]).measure(net, entry["config"]["input_size"])

@@ -1,10 +1,11 @@
-"""ImageNet's images, or any in the same form: from RecordIO shards to batches, as the paper trains.
+"""Draw batches of ImageNet's images, or others in that form, from RecordIO shards.
 
-MXNet's own `ImageRecordIter` is not used: docs/imagenet.md says what it cannot express.
+docs/imagenet.md says why MXNet's own `ImageRecordIter` cannot do this as the paper trains.
 """
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -15,12 +16,15 @@ import mxnet as mx
 import numpy as np
 
 from ..images import center_crop, normalised, resize_shorter
-from ..library import default_threads
-from ..models.imagenet import MEAN, STD
+from ..native import default_threads
 from .augment import draw, render
+from .batches import Order
+from .imagenet_facts import MEAN, STD
 from .records import Shards
 
-# Batches that are being made while one is used.
+DATASET = "imagenet"
+
+# Batches in preparation while one is used.
 AHEAD = 2
 
 
@@ -38,12 +42,28 @@ def decode(content: bytes) -> np.ndarray:
     return image
 
 
-class ImageRecords:
-    """Batches of images from RecordIO shards; what they hold depends on (seed, epoch, step) only.
+def data_folder(given: Path | str | None = None) -> Path:
+    """Return the folder of shards: the given one, or `$DEEPRECT_DATA/imagenet`.
 
-    As with `Batches`, N workers see together the batches that one would. The order of the images is
-    drawn from (seed, epoch) and the view of an image from (seed, epoch, image), so that neither
-    threads, nor workers, nor the step at which an epoch begins change a bit.
+    Raises
+    ------
+    FileNotFoundError
+        If neither is given.
+    """
+    if given is None and "DEEPRECT_DATA" not in os.environ:
+        raise FileNotFoundError(
+            "no folder of ImageNet's shards is given; name one with --data, or the folder that "
+            "holds 'imagenet' in DEEPRECT_DATA"
+        )
+    return Path(given or Path(os.environ["DEEPRECT_DATA"]) / "imagenet")
+
+
+class ImageRecords:
+    """Batches of images from RecordIO shards; their content depends on (seed, epoch, step) only.
+
+    As with `Batches`, N workers together get the batches that one would. The order of the images is
+    drawn from (seed, epoch) and the view of an image from (seed, epoch, image). So the number of
+    threads, the number of workers and the first step of an epoch change no bit.
 
     Parameters
     ----------
@@ -69,9 +89,8 @@ class ImageRecords:
     rank, size : int
         This worker's place among the workers.
     threads : int, optional
-        That decode and augment, while the batches before are used; by default this worker's share
-        of the cores.
-        At most three batches are in memory.
+        Threads that decode and augment while earlier batches are used; by default this worker's
+        share of the cores. At most three batches are in memory.
 
     Attributes
     ----------
@@ -102,13 +121,8 @@ class ImageRecords:
         threads: int | None = None,
     ):
         self.shards = Shards(folder, split)
-        images = len(self.shards)
         threads = default_threads() if threads is None else threads
-        if batch_size < 1 or (train and batch_size > images):
-            most = f"to {images}" if train else "or more"
-            raise ValueError(f"batch_size={batch_size} with {images} images; give 1 {most}")
-        if train and batch_size < size:
-            raise ValueError(f"batch_size={batch_size} leaves some of {size} workers without any")
+        self._order = Order(len(self.shards), batch_size, train, seed, rank, size)
         if train and not input_size <= sides[0] <= sides[1]:
             raise ValueError(
                 f"sides={sides} must be a range of lengths with room for a crop of "
@@ -116,25 +130,25 @@ class ImageRecords:
             )
         if threads < 1:
             raise ValueError(f"threads={threads} must be at least 1")
-        self.batch_size, self.train, self.seed, self.threads = batch_size, train, seed, threads
+        self.train, self.seed, self.threads = train, seed, threads
         self.input_size, self.sides, self.colour = input_size, sides, colour
-        self.mean, self.std, self.rank, self.size = mean, std, rank, size
+        self.mean, self.std = mean, std
 
     @property
     def classes(self) -> tuple[str, ...]:
         return self.shards.classes
 
     def __len__(self) -> int:
-        """Steps in an epoch."""
-        whole, rest = divmod(len(self.shards), self.batch_size)
-        return whole + (rest > 0 and not self.train)
+        """Return the number of steps in an epoch."""
+        return len(self._order)
 
     def epoch(
         self, epoch: int = 0, start: int = 0
     ) -> Iterator[tuple[mx.nd.NDArray, mx.nd.NDArray]]:
-        """Yield this worker's (images, labels) of each step from `start`; a last part may be empty.
+        """Yield this worker's (images, labels) of each step from `start` on.
 
-        Images are float32 (n, 3, input_size, input_size). Steps before `start` cost nothing.
+        Images are float32 (n, 3, input_size, input_size). Steps before `start` cost nothing. A step
+        of which this worker has no image is left out.
 
         Raises
         ------
@@ -148,7 +162,7 @@ class ImageRecords:
     def _epoch(self, epoch: int, start: int) -> Iterator[tuple[mx.nd.NDArray, mx.nd.NDArray]]:
         pool = ThreadPoolExecutor(self.threads, thread_name_prefix="images")
         pending: deque[tuple[np.ndarray, list[Future]]] = deque()
-        parts = self._parts(epoch, start)
+        parts = (batch[mine] for _, batch, mine in self._order.epoch(epoch, start))
         try:
             while True:
                 for part in parts:
@@ -168,21 +182,9 @@ class ImageRecords:
                     label.cancel()
             pool.shutdown()
 
-    def _parts(self, epoch: int, start: int) -> Iterator[np.ndarray]:
-        """Yield the numbers of this worker's images in each step, where it has any."""
-        order = np.arange(len(self.shards))
-        if self.train:
-            order = np.random.default_rng([self.seed, epoch]).permutation(order)
-        for step in range(start, len(self)):
-            chosen = order[step * self.batch_size : (step + 1) * self.batch_size]
-            part = np.array_split(chosen, self.size)[self.rank]
-            # Zero-size arrays are not legal in MXNet's default mode.
-            if len(part):
-                yield part
-
     def _rng(self, epoch: int, i: int) -> np.random.Generator:
-        """Return what the view of image number `i` is drawn with."""
-        # One more than i: a generator seeded with a final 0 would be that of the order.
+        """Return the generator for the view of image number `i`."""
+        # One more than i: with a final 0 it would be the generator of the order.
         return np.random.default_rng([self.seed, epoch, i + 1])
 
     def _begin(
@@ -193,16 +195,14 @@ class ImageRecords:
         return images, labels
 
     def _load(self, epoch: int, i: int, out: np.ndarray) -> int:
-        """Write image number `i` as the net will see it, and return its label."""
+        """Write image number `i` as the input of a net, and return its label."""
         content, label = self.shards.read(i)
         try:
             image = decode(content)
         except ValueError as error:
             raise ValueError(f"{self.shards.describe(i)} is {error}") from error
         if self.train:
-            view = draw(
-                image.shape[:2], self.input_size, self.sides, self.colour, self._rng(epoch, i)
-            )
+            view = draw(image.shape, self.input_size, self.sides, self.colour, self._rng(epoch, i))
             render(image, view, self.mean, self.std, out)
         else:
             resized = resize_shorter(image, round(self.input_size * 256 / 224))

@@ -1,10 +1,11 @@
-"""What a network is built from: a published architecture and the choices left to the user."""
+"""Describe a network: a published architecture and the choices left to the user."""
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
+from typing import Any, Sequence
 
+from ..errors import suggest
 from .architectures import ARCHITECTURES, HALVE, Conv, MaxPool
 
 ACTIVATIONS = ("prelu", "prelu_shared", "relu")
@@ -15,16 +16,14 @@ def model_names() -> list[str]:
     return list(ARCHITECTURES)
 
 
-def _choose(value: str, known, what: str) -> str:
+def _choose(value: str, known: Sequence[str], what: str) -> str:
     """Return `value` in lower case if it is one of the known names."""
     if not isinstance(value, str) or value.lower() not in known:
-        close = difflib.get_close_matches(str(value).lower(), known, n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
-        raise ValueError(f"unknown {what} {value!r}{hint} Known: {', '.join(known)}")
+        raise ValueError(f"unknown {what} {value!r}; {suggest(str(value).lower(), known)}")
     return value.lower()
 
 
-def _whole(value, what: str) -> int:
+def _whole(value: Any, what: str) -> int:
     if isinstance(value, bool) or int(value) != value or value < 1:
         raise ValueError(f"{what} must be a whole number of at least 1, got {value!r}")
     return int(value)
@@ -32,7 +31,7 @@ def _whole(value, what: str) -> int:
 
 @dataclass
 class Config:
-    """All that determines a network, and nothing else: JSON in, JSON out.
+    """All that determines a network, in values that JSON can hold.
 
     Parameters
     ----------
@@ -72,9 +71,9 @@ class Config:
     stem: str = "imagenet"
     width: float = 1.0
     hidden: tuple[int, ...] = (4096, 4096)
-    pyramid: tuple[int, ...] | None = None
+    pyramid: tuple[int, ...] = ()
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         self.name = _choose(self.name, model_names(), "model")
         self.activation = _choose(self.activation, ACTIVATIONS, "activation")
         architecture = ARCHITECTURES[self.name]
@@ -100,10 +99,10 @@ class Config:
     def layers(self) -> list[Conv | MaxPool]:
         """The convolutions, one by one and scaled by `width`, and the poolings between them."""
         architecture = ARCHITECTURES[self.name]
-        published = list(architecture.stems[self.stem])
+        published: list[Conv | MaxPool] = list(architecture.stems[self.stem])
         for stage in architecture.stages:
             published += [stage, HALVE]
-        layers = []
+        layers: list[Conv | MaxPool] = []
         for layer in published[:-1]:  # the pyramid takes the place of the last pooling
             if isinstance(layer, MaxPool):
                 layers.append(layer)

@@ -1,17 +1,23 @@
-"""What happened in a training, row by row: in memory, as CSV and for TensorBoard."""
+"""Keep what happens in a training: the rows of its history, and the folder of its run."""
 
 from __future__ import annotations
 
 import csv
+import json
 import os
+import shlex
+import sys
 from dataclasses import asdict, dataclass, fields
 from itertools import islice
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
+import mxnet as mx
 from tensorboardX import SummaryWriter
 
-from ..files import write_atomically
+from ..files import write_atomically, write_text_atomically
+from ..version import __version__
+from .config import TrainConfig
 
 
 @dataclass(frozen=True)
@@ -35,20 +41,19 @@ _REQUIRED = _COLUMNS[: _COLUMNS.index("val_error") + 1]
 
 
 class History:
-    """Rows of a training.
+    """Rows of a training: in memory, as CSV and for TensorBoard.
 
     Parameters
     ----------
     folder : Path, optional
-        Where `history.csv` and TensorBoard's event file go; without it rows are only kept. They
-        are opened by the first row, and replace those of an earlier training.
+        For `history.csv` and TensorBoard's event file; without it rows are only kept in memory. The
+        first row opens the files, and replaces those of an earlier training.
     """
 
     def __init__(self, folder: Path | None = None):
         self.rows: list[Row] = []
         self._folder = folder
-        self._file: TextIO | None = None
-        self._board: SummaryWriter | None = None
+        self._files: tuple[TextIO, SummaryWriter] | None = None
 
     def resume(self, count: int) -> None:
         """Keep the first `count` rows of the files and continue after them.
@@ -66,34 +71,36 @@ class History:
             raise ValueError(f"{path} has {len(rows)} rows; the checkpoint comes after {count}")
         self.rows = rows
 
-    def _open(self) -> None:
-        path = self._folder / "history.csv"
-        write_atomically(path, lambda temporary: _write(temporary, self.rows))
-        self._file = path.open("a", newline="")
-        after = self.rows[-1].step + 1 if self.rows else None
-        self._board = SummaryWriter(str(self._folder), purge_step=after)
-
     def add(self, row: Row) -> None:
+        """Add a row, and write it to the files."""
         if self._folder is not None:
-            if self._file is None:
-                self._open()
+            if self._files is None:
+                self._files = self._open(self._folder)
+            file, board = self._files
             values = _values(row)
-            csv.DictWriter(self._file, _COLUMNS).writerow(values)
-            self._file.flush()
+            csv.DictWriter(file, _COLUMNS).writerow(values)
+            file.flush()
             step = values.pop("step")
             for name, value in values.items():
-                self._board.add_scalar(name, value, step)
+                board.add_scalar(name, value, step)
         self.rows.append(row)
+
+    def _open(self, folder: Path) -> tuple[TextIO, SummaryWriter]:
+        path = folder / "history.csv"
+        write_atomically(path, lambda temporary: _write(temporary, self.rows))
+        after = self.rows[-1].step + 1 if self.rows else None
+        return path.open("a", newline=""), SummaryWriter(str(folder), purge_step=after)
 
     def sync(self) -> None:
         """Return when the rows are safely on disk."""
-        if self._file is not None:
-            os.fsync(self._file.fileno())
+        if self._files is not None:
+            os.fsync(self._files[0].fileno())
 
     def close(self) -> None:
-        if self._file is not None:
-            self._file.close()
-            self._board.close()
+        """Close the files."""
+        if self._files is not None:
+            for file in self._files:
+                file.close()
 
 
 def _values(row: Row) -> dict:
@@ -105,6 +112,11 @@ def _write(path: Path, rows: list[Row]) -> None:
         writer = csv.DictWriter(file, _COLUMNS)
         writer.writeheader()
         writer.writerows(map(_values, rows))
+
+
+def _row(texts: dict[str, str]) -> Row:
+    values: dict[str, Any] = {name: float(text) if text else None for name, text in texts.items()}
+    return Row(**{**values, "step": int(texts["step"])})
 
 
 def read(path: Path, count: int | None = None) -> list[Row]:
@@ -120,9 +132,51 @@ def read(path: Path, count: int | None = None) -> list[Row]:
         if reader.fieldnames not in (_REQUIRED, _COLUMNS):
             raise ValueError(f"{path} has columns {reader.fieldnames}; expected {_COLUMNS}")
         try:
-            return [
-                Row(int(r.pop("step")), **{k: float(v) if v else None for k, v in r.items()})
-                for r in islice(reader, count)
-            ]
+            return [_row(values) for values in islice(reader, count)]
         except (TypeError, ValueError) as error:
             raise ValueError(f"{path} has a row that is not of numbers ({error})") from error
+
+
+class Run:
+    """The folder of a training: config.json, history.csv, weights.params and curves.png.
+
+    Parameters
+    ----------
+    folder : Path
+        Made if it does not exist.
+    """
+
+    def __init__(self, folder: Path):
+        self.folder = Path(folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def weights(self) -> Path:
+        return self.folder / "weights.params"
+
+    def save_config(self, net: mx.gluon.HybridBlock, config: TrainConfig, **more) -> None:
+        """Write what is needed to do the same training again.
+
+        Parameters
+        ----------
+        net : DeepRect
+            Its `config` rebuilds it.
+        config : TrainConfig
+        more : dict
+            Further JSON values, such as dataset and initialiser.
+        """
+        content = {
+            "model": net.config,
+            "train": asdict(config),
+            "command": shlex.join(["python", *sys.argv]),
+            "version": __version__,
+            # Sums inside MXNet may round differently with another number of threads.
+            "threads": int(os.environ["OMP_NUM_THREADS"]),
+            **more,
+        }
+        text = json.dumps(content, indent=2) + "\n"
+        write_text_atomically(self.folder / "config.json", text)
+
+    def save_weights(self, net: mx.gluon.Block) -> None:
+        """Write the parameters in Gluon's own format, by their structural names."""
+        write_atomically(self.weights, lambda path: net.save_parameters(str(path)))

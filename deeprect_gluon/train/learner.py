@@ -1,4 +1,4 @@
-"""One step of training, and all that a training carries from one step to the next."""
+"""Do one step of a training, and keep what a training carries from one step to the next."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from dataclasses import asdict
 
 import mxnet as mx
 import numpy as np
+from mxnet.contrib import amp as mxnet_amp
 
 from .config import TrainConfig
 from .distributed import Workers
 from .metrics import Totals
-from .precision import LossScale
 from .schedule import Schedule
 
-# What a training may change when it continues: none of these touches what a step does.
+# Settings that may differ when a training continues: none of them changes what a step does.
 _FREE = ("epochs", "max_steps", "report_every", "checkpoint_every", "keep_checkpoints")
 
 
@@ -57,19 +57,18 @@ class Learner:
         self.trainer = workers.trainer(
             net,
             {"momentum": config.momentum, "wd": config.weight_decay, "learning_rate": config.lr},
-            config.fp16_allreduce,
         )
         self._loss_scale = LossScale(config.amp, self.trainer)
 
     @property
     def lr(self) -> float:
-        """The learning rate of the step that was done last."""
+        """The learning rate of the last step."""
         return self.trainer.learning_rate
 
     def learn(self, images: mx.nd.NDArray, labels: mx.nd.NDArray) -> None:
         """Do one step with this worker's part of the batch."""
-        # MXNet cannot tell the state of its random numbers. Drawn anew in each step, they do not
-        # need to be known: dropout depends on (seed, rank, step) only.
+        # MXNet cannot save the state of its random numbers. A new seed in each step makes that
+        # needless: dropout depends on (seed, rank, step) only.
         entropy = [self.config.seed, self.workers.rank, self.step]
         mx.random.seed(int(np.random.SeedSequence(entropy).generate_state(1)[0] >> 1))
         self.trainer.set_learning_rate(self.schedule.lr(self.step))
@@ -80,14 +79,14 @@ class Learner:
             loss = self._criterion(output, labels)
             scaled = self._loss_scale.apply(loss)
         scaled.backward()
-        # The gradients are sums over images: divided by the whole batch, each image counts the
+        # The gradients are sums over images. Divided by the whole batch, each image counts the
         # same, however many of them a worker has.
         self.trainer.step(self.config.batch_size / self.workers.size)
         self.totals.add(output, labels, loss)
         self.step += 1
 
     def validated(self, error: float) -> None:
-        """Take note of a validation error."""
+        """Record a validation error (a fraction)."""
         self.schedule.update(error)
         if self.best is None or error < self.best["error"]:
             self.best = {"step": self.step, "error": error}
@@ -121,14 +120,16 @@ class Learner:
         return {**settings, "steps_per_epoch": self.steps_per_epoch}
 
     def restore(self, arrays: dict[str, np.ndarray] | None, shapes: dict, state: dict) -> None:
-        """Continue from a checkpoint, whose arrays only the first worker needs to have.
+        """Continue from a checkpoint; only the first worker needs its arrays.
 
         Raises
         ------
         ValueError
             If it belongs to another training; the message says what differs.
         """
-        now, then = self._made_with(), state["made_with"]
+        then = state["made_with"]
+        # Older versions had more settings: those must have been off.
+        now = {**dict.fromkeys(then, False), **self._made_with()}
         different = [f"{k}={then.get(k)}, not {v}" for k, v in now.items() if then.get(k) != v]
         if different:
             raise ValueError(f"it was made with {'; '.join(different)}")
@@ -155,3 +156,67 @@ class Learner:
                 index, parameter.list_data()[0]
             )
             updater.states_synced[index] = True
+
+
+def start_amp(amp: str, context: mx.Context) -> None:
+    """Let MXNet's operators compute in lower precision from here on, in the whole process.
+
+    Call it before the first net is called.
+
+    Parameters
+    ----------
+    amp : {"none", "float16", "bfloat16"}
+    context : Context
+
+    Raises
+    ------
+    ValueError
+        If MXNet 1.9.1 has no such arithmetic on that device.
+    """
+    if amp == "none":
+        return
+    device = "gpu" if amp == "float16" else "cpu"
+    if context.device_type != device:
+        other = {"float16": "matrix products or convolutions", "bfloat16": "operators"}[amp]
+        raise ValueError(
+            f"amp={amp} cannot train on {context}: MXNet 1.9.1 has no {amp} {other} there; use "
+            f"amp={'bfloat16' if amp == 'float16' else 'float16'} or none"
+        )
+    mxnet_amp.init(amp)
+
+
+class LossScale:
+    """The factor on the loss that keeps float16 gradients from vanishing; 1 in other precisions.
+
+    MXNet doubles it after 2000 steps without overflow. If a gradient overflows, MXNet halves it and
+    skips the step. MXNet tests the gradients after they were summed over the workers, so that all
+    workers decide the same.
+
+    Parameters
+    ----------
+    amp : str
+    trainer : Trainer
+    """
+
+    def __init__(self, amp: str, trainer: mx.gluon.Trainer):
+        self._trainer = trainer
+        self._scaler = None
+        if amp == "float16":
+            mxnet_amp.init_trainer(trainer)
+            self._scaler = trainer._amp_loss_scaler
+
+    def apply(self, loss: mx.nd.NDArray) -> mx.nd.NDArray:
+        """Return the loss to differentiate; within `autograd.record`."""
+        if self._scaler is None:
+            return loss
+        with mxnet_amp.scale_loss(loss, self._trainer) as scaled:
+            return scaled
+
+    def state(self) -> dict | None:
+        """Return what `restore` needs, as JSON values."""
+        return None if self._scaler is None else dict(vars(self._scaler))
+
+    def restore(self, state: dict | None) -> None:
+        """Continue from what `state` returned."""
+        if state is not None and self._scaler is not None:
+            vars(self._scaler).update(state)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from deeprect_gluon.reproduction import Claim, Finding, Results
 
-COMMAND = "horovodrun -np 8 python scripts/train_imagenet.py --config configs/imagenet/{}.yaml"
+COMMAND = "horovodrun -np 8 python scripts/train_imagenet.py --model {}"
 PAPER = {
     "Table 6: model A, PReLU, top-1 / top-5 error": ("22.97 / 6.28 %", "deeprect_a"),
     "Table 6: model B, PReLU, top-1 / top-5 error": ("22.85 / 6.27 %", "deeprect_b"),
@@ -20,7 +20,7 @@ def findings(results: Results) -> list[Finding]:
         Finding(claim, paper, f"not run: `{COMMAND.format(config)}`", "cannot be tested here")
         for claim, (paper, config) in PAPER.items()
     ]
-    ensemble = "not run: the average of six such nets (`deeprect_gluon.evaluate.ensemble`)"
+    ensemble = "not run: the average of six such nets (`deeprect_gluon.evaluation.ensemble`)"
     lines.append(
         Finding("Table 7: six nets, top-5 test error", "4.94 %", ensemble, "cannot be tested here")
     )

@@ -1,4 +1,4 @@
-"""The pipeline: which images come, in which bits, and what happens when a file is not right."""
+"""The pipeline: the order of the images, their bits, and the errors for damaged files."""
 
 import hashlib
 import json
@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from deeprect_gluon.data import records as recordio
 from deeprect_gluon.data.imagenet import ImageRecords
+from deeprect_gluon.data.imagenet_facts import MEAN, STD
 from deeprect_gluon.data.records import Shards
 from deeprect_gluon.images import Preprocess, read
-from deeprect_gluon.models.imagenet import MEAN, STD
 
 
 def small_views(folder, batch_size=4, train=True, **options):

@@ -15,9 +15,9 @@ def run(name, *args):
     )
 
 
-def test_from_archives_to_verified_shards(tmp_path):
+def test_from_archives_to_verified_shards(tmp_path, run_script):
     small, output = tmp_path / "small", tmp_path / "records"
-    done = run(
+    done = run_script(
         *("make_small_imagenet.py", "--output", small),
         *("--classes", 3, "--images", 4, "--val-images", 2, "--tars"),
     )
@@ -34,7 +34,7 @@ def test_from_archives_to_verified_shards(tmp_path):
     assert len(Shards(output, "val")) == 6
 
     archive.write_bytes(archive.read_bytes()[:100_000])
-    done = run("prepare_imagenet.py", "--output", output, "--train", archive)
+    done = run_script("prepare_imagenet.py", "--output", output, "--train", archive)
     assert done.returncode == 1
     assert done.stderr.startswith(f"prepare_imagenet.py: {archive} is truncated or no uncompressed")
     assert len(done.stderr.splitlines()) == 1

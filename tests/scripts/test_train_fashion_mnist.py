@@ -61,16 +61,18 @@ def test_two_ranks_end_as_one_does(tmp_path):
     assert json.loads((tmp_path / "two" / "config.json").read_text())["workers"] == 2
 
 
-def test_unknown_model_is_refused(tmp_path):
-    done = train(tmp_path / "run", "--model", "deeprect_d")
+def test_unknown_model_is_refused(tmp_path, run_script):
+    output = ("--output", tmp_path / "run")
+    done = run_script("train_fashion_mnist.py", *TINY, *output, "--model", "deeprect_d")
     assert done.returncode == 2
     assert "invalid choice: 'deeprect_d'" in done.stderr
     assert not (tmp_path / "run").exists()
 
 
-def test_truncated_data_is_one_sentence_and_leaves_no_run(tmp_path):
+def test_truncated_data_is_one_sentence_and_leaves_no_run(tmp_path, monkeypatch, run_script):
     (tmp_path / "train-images-idx3-ubyte.gz").write_bytes(b"\x1f\x8b\x08\x00")
-    done = train(tmp_path / "run", DEEPRECT_DATA=str(tmp_path))
+    monkeypatch.setenv("DEEPRECT_DATA", str(tmp_path))
+    done = run_script("train_fashion_mnist.py", *TINY, "--output", tmp_path / "run")
     assert done.returncode == 1
     (sentence,) = [line for line in done.stderr.splitlines() if "train_fashion_mnist.py" in line]
     assert "train-images-idx3-ubyte.gz is truncated or damaged" in sentence

@@ -2,15 +2,12 @@
 
 import csv
 import json
-import runpy
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import zoo
-from deeprect_gluon import library
 from deeprect_gluon.data import prepare, small_imagenet
 from deeprect_gluon.data.imagenet_sources import scan_classes
 from deeprect_gluon.data.shard import Packing
@@ -37,16 +34,15 @@ def shards(tmp_path_factory):
 
 
 @pytest.fixture
-def train(monkeypatch, capsys):
-    """Return a function that runs the script in this process, and what it prints."""
+def train(monkeypatch, run_script):
+    """Return a function that trains in this process, and returns what the script prints."""
     monkeypatch.delenv("DEEPRECT_DATA", raising=False)
-    monkeypatch.setattr(library, "keep_memory", lambda: True)  # it would be for the whole process
-    script = str(ROOT / "scripts" / "train_imagenet.py")
 
     def run(*arguments):
-        monkeypatch.setattr(sys, "argv", [script, *map(str, arguments)])
-        runpy.run_path(script, run_name="__main__")
-        return capsys.readouterr().out
+        done = run_script("train_imagenet.py", *arguments)
+        if done.returncode:
+            raise SystemExit(done.stderr.splitlines()[-1])
+        return done.stdout
 
     return run
 
@@ -140,17 +136,15 @@ def test_mistakes_are_one_sentence(shards, train, tmp_path, arguments, words):
     assert not (tmp_path / "run").exists()
 
 
-def test_histories_are_drawn(tmp_path, monkeypatch, capsys):
+def test_histories_are_drawn(tmp_path, run_script):
     for name, error in (("one", 0.5), ("two", 0.25)):
         (tmp_path / name).mkdir()
         history = History(tmp_path / name)
         history.add(Row(2, 0.5, 0.1, 2.5, 0.75, 10.0))
         history.add(Row(4, 1.0, 0.1, 1.5, 0.5, 10.0, 1.25, error))
         history.close()
-    script, picture = str(ROOT / "scripts" / "plot_history.py"), tmp_path / "both.png"
-    runs = [str(tmp_path / name) for name in ("one", "two")]
-    monkeypatch.setattr(sys, "argv", [script, *runs, "--output", str(picture)])
-    runpy.run_path(script, run_name="__main__")
+    picture = tmp_path / "both.png"
+    runs = [tmp_path / name for name in ("one", "two")]
+    said = run_script("plot_history.py", *runs, "--output", picture).stdout
     assert picture.read_bytes().startswith(b"\x89PNG")
-    said = capsys.readouterr().out
     assert "two: 4 steps, loss 1.5000, best validation error 25.00%" in said

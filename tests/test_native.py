@@ -1,0 +1,66 @@
+"""Loading the operator library, and the settings it makes."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+import deeprect_gluon as dg
+
+CORES = dg.native.physical_cores()
+ORDERS = [("mxnet", "deeprect_gluon"), ("deeprect_gluon", "mxnet")]
+
+
+@pytest.fixture(scope="module")
+def helpers(run_program):
+    """Return a function that counts the threads that help an operator of MXNet's, and one of ours.
+
+    OpenMP keeps them for the next operator, so they are counted by comparing the process with one
+    that was told to use none.
+    """
+
+    def count(order, threads):
+        def run(number):
+            env = {"OMP_NUM_THREADS": number, "OPENBLAS_NUM_THREADS": "1"}
+            return [int(n) for n in run_program("thread_counts", *order, **env).split()]
+
+        return [n - alone for n, alone in zip(run(threads), run("1"))]
+
+    return count
+
+
+@pytest.mark.parametrize("order", ORDERS, ids=["mxnet first", "deeprect_gluon first"])
+def test_every_core_is_used_without_the_user_doing_anything(order, helpers):
+    assert helpers(order, None) == [CORES - 1, CORES - 1]
+
+
+@pytest.mark.parametrize("order", ORDERS, ids=["mxnet first", "deeprect_gluon first"])
+def test_the_users_own_number_of_threads_stays(order, helpers):
+    assert helpers(order, "3") == [2, 2]
+
+
+def test_threads_must_be_at_least_one():
+    with pytest.raises(ValueError, match="count=0"):
+        dg.native.set_threads(0)
+
+
+def test_import_after_a_graph_was_built_is_warned_of(run_program):
+    remedy = "MXNET_EXEC_INPLACE_GRAD_SUM_CAP=100000000"
+    assert remedy in run_program("late_import", MXNET_EXEC_INPLACE_GRAD_SUM_CAP=None)
+    assert run_program("late_import", MXNET_EXEC_INPLACE_GRAD_SUM_CAP="100000000") == "\n"
+
+
+def test_keep_memory_spares_page_faults(run_program):
+    before, after = (int(run_program("kept_memory", memory)) for memory in ("default", "kept"))
+    pages = (64 << 20) // os.sysconf("SC_PAGE_SIZE")
+    # Fresh memory faults on every page, or on every huge page where the kernel gives those.
+    assert before >= pages // 512
+    assert after < before / 10
+
+
+@pytest.mark.skipif(
+    not Path("/sys/kernel/mm/transparent_hugepage").exists(), reason="the system has no huge pages"
+)
+def test_a_large_result_asks_for_huge_pages(run_program):
+    margins = 2 << 21  # at either end, what is less than a huge page
+    assert int(run_program("huge_pages")) >= (64 << 20) - margins
