@@ -22,7 +22,7 @@ from deeprect_gluon.data import fashion_mnist as data
 from deeprect_gluon.export import export
 from deeprect_gluon.plot import loss_curves
 from deeprect_gluon.train import TrainConfig, Workers, fashion_mnist
-from zoo.publish import publish
+from zoo.publishing.publish import publish
 
 WIDTH = {"width": 0.25, "hidden": (256, 256)}
 DEEP = TrainConfig(epochs=1, max_steps=300, report_every=10)

@@ -14,8 +14,8 @@ from pathlib import Path
 import zoo
 from deeprect_gluon import library
 from zoo import index as index_file
-from zoo.datasets import get_dataset
 from zoo.deploy import check, export_forms
+from zoo.publishing.datasets import get_dataset
 from zoo.store import open_store
 
 

@@ -11,9 +11,9 @@ import numpy as np
 
 import zoo
 from deeprect_gluon import library, models, prediction
-from zoo.checkpoints import load_checkpoint, read_config
-from zoo.datasets import get_dataset
 from zoo.deploy import FORMS, export_forms
+from zoo.publishing.checkpoints import load_checkpoint, read_config
+from zoo.publishing.datasets import get_dataset
 
 
 def parse() -> argparse.Namespace:

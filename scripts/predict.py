@@ -13,7 +13,7 @@ import numpy as np
 import zoo
 from deeprect_gluon import evaluate, models, prediction
 from deeprect_gluon.files import write_atomically
-from zoo.checkpoints import load_checkpoint
+from zoo.publishing.checkpoints import load_checkpoint
 
 
 def parse() -> argparse.Namespace:

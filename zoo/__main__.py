@@ -9,11 +9,11 @@ import sys
 from pathlib import Path
 
 from . import index as index_file
-from .cards import card, write_cards
 from .pretrained import list_models, model_info
-from .publish import publish
+from .publishing.cards import card, write_cards
+from .publishing.publish import publish
+from .publishing.verify import verify
 from .store import DEFAULT, open_store
-from .verify import verify
 from .weights import FORMATS
 
 

@@ -16,8 +16,9 @@ from deeprect_gluon.images import Preprocess
 from deeprect_gluon.initializer import MSRA, rectifier_slopes
 from deeprect_gluon.parameters import set_first_value
 
-from . import cards, weights
 from . import index as index_file
+from . import weights
+from .publishing import cards
 from .store import Store, open_store
 
 logger = logging.getLogger("zoo")

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from zoo import deploy
-from zoo.checkpoints import load_checkpoint
 from zoo.index import latest, title
+from zoo.publishing.checkpoints import load_checkpoint
 from zoo.store import DEFAULT, open_store
 
 ROOT = Path(__file__).parents[2]

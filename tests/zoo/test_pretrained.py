@@ -14,8 +14,8 @@ import pytest
 import zoo
 from deeprect_gluon import models
 from deeprect_gluon.data import fashion_mnist
-from zoo.datasets import get_dataset
 from zoo.pretrained import load_weights
+from zoo.publishing.datasets import get_dataset
 from zoo.store import check, open_store
 from zoo.weights import decode
 

@@ -7,7 +7,7 @@ import pytest
 from servers import serving
 
 import zoo
-from zoo.publish import publish
+from zoo.publishing.publish import publish
 from zoo.signing import signature_name
 
 NAME = "deeprect_small14"

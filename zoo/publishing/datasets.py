@@ -18,7 +18,7 @@ from deeprect_gluon.train import evaluate
 from deeprect_gluon.train.imagenet import DATASET as IMAGENET
 from deeprect_gluon.train.imagenet import data_folder
 
-from .index import suggest
+from ..index import suggest
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ import numpy as np
 from deeprect_gluon import models
 from deeprect_gluon.params_file import read_params
 
+from ..pretrained import load_weights
 from .datasets import dataset_of
-from .pretrained import load_weights
 
 CONFIG, WEIGHTS, HISTORY = "config.json", "weights.params", "history.csv"
 

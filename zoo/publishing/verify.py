@@ -6,11 +6,11 @@ import mxnet as mx
 
 from deeprect_gluon import models
 
-from . import index as index_file
+from .. import index as index_file
+from ..pretrained import load_weights
+from ..store import Store
+from ..weights import decode
 from .datasets import get_dataset
-from .pretrained import load_weights
-from .store import Store
-from .weights import decode
 
 # Another processor rounds otherwise, and an image whose two best scores are equal but for that may
 # change sides.

@@ -7,8 +7,8 @@ from pathlib import Path
 from deeprect_gluon.files import write_atomically, write_text_atomically
 from deeprect_gluon.train import history
 
-from . import index as index_file
-from .store import Store
+from .. import index as index_file
+from ..store import Store
 
 _CARD = """\
 # {name}, {activation}, trained on {dataset}

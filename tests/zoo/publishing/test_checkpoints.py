@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from deeprect_gluon import models
-from zoo.checkpoints import load_checkpoint
+from zoo.publishing.checkpoints import load_checkpoint
 
 
 def test_the_net_has_the_weights_and_knows_its_dataset(run):

@@ -13,13 +13,13 @@ from deeprect_gluon import models
 from deeprect_gluon.images import Preprocess
 from deeprect_gluon.params_file import read_params
 
-from . import index as index_file
-from . import signing, weights
+from .. import index as index_file
+from .. import signing, weights
+from ..places import Bucket, Folder, UnavailableError, Web, open_place
+from ..pretrained import load_weights
+from ..store import FILES, INDEX
 from .checkpoints import CONFIG, HISTORY, WEIGHTS, read_config
 from .datasets import Dataset, dataset_of
-from .places import Bucket, Folder, UnavailableError, Web, open_place
-from .pretrained import load_weights
-from .store import FILES, INDEX
 
 
 def publish(

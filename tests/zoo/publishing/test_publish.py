@@ -15,10 +15,10 @@ import zoo
 from deeprect_gluon.data import fashion_mnist
 from deeprect_gluon.nn import ConvPReLU
 from zoo.__main__ import main
-from zoo.datasets import get_dataset
-from zoo.publish import publish
+from zoo.publishing.datasets import get_dataset
+from zoo.publishing.publish import publish
+from zoo.publishing.verify import verify
 from zoo.store import open_store
-from zoo.verify import verify
 
 NAME = "deeprect_small14"
 TITLE = "deeprect_small14-prelu-fashion_mnist"
@@ -153,7 +153,7 @@ def test_verify_notices_a_false_figure(store):
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from zoo.publish import publish
+from zoo.publishing.publish import publish
 
 run, store, moment = sys.argv[1:]
 moves = 0
@@ -215,7 +215,7 @@ def test_errors_on_the_command_line_are_one_sentence(tmp_path):
 
 
 def test_cards(store, tmp_path):
-    from zoo.cards import write_cards
+    from zoo.publishing.cards import write_cards
 
     (path,) = write_cards(open_store(store), tmp_path / "cards")
     (entry,) = open_store(store).entries

@@ -1,0 +1,1 @@
+"""What owners of a store run: publish trained nets, verify them, write their cards."""
