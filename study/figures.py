@@ -12,7 +12,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure as Canvas
 from PIL import Image
 
-from ..files import write_atomically
+from deeprect_gluon.files import write_atomically
+
 from .statistics import Interval
 
 DIGEST = "Data-SHA256"  # the name of the text in the PNG

@@ -5,10 +5,10 @@ import json
 import pytest
 from PIL import Image
 
-from deeprect_gluon.reproduction import Claim, Figure, Finding, Panel, Report, Series
-from deeprect_gluon.reproduction.claim import runs
-from deeprect_gluon.reproduction.rows import add_row
-from deeprect_gluon.reproduction.runner import rows_path
+from study import Claim, Figure, Finding, Panel, Report, Series
+from study.claim import runs
+from study.rows import add_row
+from study.runner import rows_path
 
 
 def findings(results):

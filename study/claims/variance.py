@@ -24,9 +24,9 @@ from deeprect_gluon.images import normalise, resize_shorter
 from deeprect_gluon.initializer import MSRA, rectifier_slopes, variance_report
 from deeprect_gluon.models import ARCHITECTURES
 from deeprect_gluon.models.architectures import conv3x3
-from deeprect_gluon.reproduction import Claim, Figure, Finding, Panel, Results, Series, verdict
-from deeprect_gluon.reproduction.command import run_claim
-from deeprect_gluon.reproduction.training import build, initialize
+from study import Claim, Figure, Finding, Panel, Results, Series, verdict
+from study.command import run_claim
+from study.training import build, initialize
 
 VGG_B = "vgg_b"
 ARCHITECTURES[VGG_B] = ARCHITECTURES["vgg19"]._replace(

@@ -9,10 +9,10 @@ Depth is measured by Spearman's rank correlation of a layer's mean slope with it
 
 from __future__ import annotations
 
-from rectifiers import ACTIVATIONS, REGIMES
 from scipy.stats import spearmanr
 
-from deeprect_gluon.reproduction import Claim, Figure, Finding, Panel, Results, Series, verdict
+from study import Claim, Figure, Finding, Panel, Results, Series, verdict
+from study.claims.rectifiers import ACTIVATIONS, REGIMES
 
 LAYERS = ["conv1_1", *(f"conv2_{i}" for i in range(1, 5)), *(f"conv3_{i}" for i in range(1, 7))]
 LAYERS += ["fc1", "fc2"]

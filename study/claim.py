@@ -73,7 +73,7 @@ def _none(*_) -> list:
 
 @dataclass(frozen=True)
 class Claim:
-    """One script of scripts/reproduce.
+    """One module of study/claims.
 
     Parameters
     ----------

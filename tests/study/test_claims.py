@@ -1,36 +1,29 @@
 """The study's claims: a report from made-up rows, the committed report, and one real training."""
 
 import importlib
-import runpy
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy import stats
 
-from deeprect_gluon.reproduction import Report, training
-from deeprect_gluon.reproduction.claim import runs
-from deeprect_gluon.reproduction.rows import add_row
-from deeprect_gluon.reproduction.runner import rows_path
+from study import Report, training
+from study.claim import runs
+from study.rows import add_row
+from study.runner import rows_path
 
 ROOT = Path(__file__).parents[2]
-SCRIPTS = ROOT / "scripts" / "reproduce"
 
 
 @pytest.fixture(scope="module")
 def scripts():
-    """Return a function that imports one of the claims' modules, as the study does."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(SCRIPTS))
-        yield importlib.import_module
-    for path in SCRIPTS.glob("*.py"):
-        sys.modules.pop(path.stem, None)
+    """Return a function that imports one of the claims' modules."""
+    return lambda name: importlib.import_module(f"study.claims.{name}")
 
 
 @pytest.fixture(scope="module")
-def claims(scripts):
-    return runpy.run_path(str(SCRIPTS / "__main__.py"))["CLAIMS"]
+def claims():
+    return importlib.import_module("study.__main__").CLAIMS
 
 
 def made_up(run, rng):

@@ -9,12 +9,12 @@ from typing import Callable
 import mxnet as mx
 import numpy as np
 
-from ..data import Batches
-from ..data import fashion_mnist as data
-from ..data.batches import Augment
-from ..initializer import MSRA, rectifier_slopes
-from ..models import DeepRect
-from ..train import History, TrainConfig, Workers, evaluate, fashion_mnist, fit
+from deeprect_gluon.data import Batches
+from deeprect_gluon.data import fashion_mnist as data
+from deeprect_gluon.data.batches import Augment
+from deeprect_gluon.initializer import MSRA, rectifier_slopes
+from deeprect_gluon.models import DeepRect
+from deeprect_gluon.train import History, TrainConfig, Workers, evaluate, fashion_mnist, fit
 
 LEAKY_SLOPE = 0.01  # that of Maas et al. 2013, which the paper compares with
 

@@ -11,9 +11,9 @@ B's multiply-adds, nine layers more 1.5 times.
 from __future__ import annotations
 
 from deeprect_gluon.models import ARCHITECTURES
-from deeprect_gluon.reproduction import Claim, Figure, Finding, Panel, Results, Series, verdict
-from deeprect_gluon.reproduction.command import run_claim
-from deeprect_gluon.reproduction.training import build, initialize, train
+from study import Claim, Figure, Finding, Panel, Results, Series, verdict
+from study.command import run_claim
+from study.training import build, initialize, train
 
 B = ARCHITECTURES["deeprect_b"]
 for more in (1, 3):  # layers more in each of the three stages

@@ -13,9 +13,9 @@ how fast a net converges.
 from __future__ import annotations
 
 from deeprect_gluon.data import shift_and_flip
-from deeprect_gluon.reproduction import Claim, Figure, Finding, Panel, Results, Series, verdict
-from deeprect_gluon.reproduction.command import run_claim
-from deeprect_gluon.reproduction.training import build, initialize, loss_curve, train
+from study import Claim, Figure, Finding, Panel, Results, Series, verdict
+from study.command import run_claim
+from study.training import build, initialize, loss_curve, train
 
 ACTIVATIONS = {
     "relu": "ReLU",

@@ -12,10 +12,13 @@ import time
 from pathlib import Path
 from typing import IO, Iterator, Sequence
 
-from .. import library
-from ..version import __version__
+from deeprect_gluon import library
+from deeprect_gluon.version import __version__
+
 from .claim import Claim, Run, runs
 from .rows import add_row, read_rows
+
+ROOT = Path(__file__).parents[1]
 
 
 def rows_path(folder: Path, name: str) -> Path:
@@ -44,15 +47,14 @@ def commit() -> str | None:
     """Return the commit of the code, with "+changes" if it was changed since; None without git."""
 
     def git(*arguments: str) -> subprocess.CompletedProcess:
-        here = Path(__file__).parents[2]
         command = ["git", *arguments]
-        return subprocess.run(command, cwd=here, capture_output=True, text=True)
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
 
     try:
         head = git("rev-parse", "--short", "HEAD")
         if head.returncode:
             return None
-        changes = git("status", "--porcelain", "--", "deeprect_gluon", "src", "scripts").stdout
+        changes = git("status", "--porcelain", "--", "deeprect_gluon", "src", "study").stdout
     except FileNotFoundError:
         return None
     return head.stdout.strip() + ("+changes" if changes else "")
@@ -89,7 +91,7 @@ class _Process:
         self._errors: IO = tempfile.TemporaryFile("w+")  # noqa: SIM115 (it lives as long as the run)
         self._process = subprocess.Popen(
             [*command, "--quick"] if quick else command,
-            env={**os.environ, "OMP_NUM_THREADS": str(threads)},
+            env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": str(threads)},
             stdout=self._errors,
             stderr=self._errors,
         )

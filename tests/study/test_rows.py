@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from deeprect_gluon.reproduction.rows import add_row, read_rows
+from study.rows import add_row, read_rows
 
 
 def row(case, seed, value=0.0):

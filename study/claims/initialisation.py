@@ -23,9 +23,9 @@ import numpy as np
 from deeprect_gluon.data import fashion_mnist as data
 from deeprect_gluon.initializer import MSRA, rectifier_slopes
 from deeprect_gluon.models import DeepRect
-from deeprect_gluon.reproduction import Claim, Figure, Finding, Panel, Results, Series, verdict
-from deeprect_gluon.reproduction.command import run_claim
-from deeprect_gluon.reproduction.training import build, initialize, loss_curve, train
+from study import Claim, Figure, Finding, Panel, Results, Series, verdict
+from study.command import run_claim
+from study.training import build, initialize, loss_curve, train
 
 STARTED = 2.0
 NETS = {14: "deeprect_small14", 22: "deeprect_b", 30: "deeprect_small30"}

@@ -1,15 +1,16 @@
 """The paper's claims, measured again: run what has no row yet, and write or check the report."""
 
-import first_layer
-import imagenet
-import initialisation
-import rectifiers
-import slopes
-import variance
-import views
-import width_depth
-
-from deeprect_gluon.reproduction import main
+from . import main
+from .claims import (
+    first_layer,
+    imagenet,
+    initialisation,
+    rectifiers,
+    slopes,
+    variance,
+    views,
+    width_depth,
+)
 
 CLAIMS = [
     slopes.CLAIM,

@@ -9,17 +9,17 @@ import time
 
 import pytest
 
-from deeprect_gluon.reproduction import Claim, study
-from deeprect_gluon.reproduction.claim import runs
-from deeprect_gluon.reproduction.rows import add_row, read_rows
-from deeprect_gluon.reproduction.runner import pending, rows_path
+from study import Claim, study
+from study.claim import runs
+from study.rows import add_row, read_rows
+from study.runner import pending, rows_path
 
 # What a run does is told by files beside the script: fail.SEED, hang.SEED.
 TOY = """
 import os, time
 from pathlib import Path
-from deeprect_gluon.reproduction import Claim
-from deeprect_gluon.reproduction.command import run_claim
+from study import Claim
+from study.command import run_claim
 
 HERE = Path(__file__).parent
 

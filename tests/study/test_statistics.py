@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from deeprect_gluon.reproduction import Interval, Results, mean_interval, verdict
+from study import Interval, Results, mean_interval, verdict
 
 
 def rows(case, values):

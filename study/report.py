@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Sequence
 
-from ..files import write_text_atomically
+from deeprect_gluon.files import write_text_atomically
+
 from .claim import Claim, Finding, Results, runs
 from .figures import Figure, draw, drawn_digest
 from .rows import Row, read_rows
@@ -100,7 +101,7 @@ class Report:
             else:
                 findings.append(Finding(claim.title, "", "", "not run yet"))
         scope = QUICK if self.quick else FULL
-        command = "python scripts/reproduce report" + (" --quick" if self.quick else "")
+        command = "python -m study report" + (" --quick" if self.quick else "")
         lines = "".join(f"| {' | '.join(finding)} |\n" for finding in findings)
         text = HEAD.format(command=command, scope=scope) + lines + "".join(sections)
         return text + self._origin()

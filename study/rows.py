@@ -8,7 +8,7 @@ from typing import Any, Dict
 
 from filelock import FileLock
 
-from ..files import write_text_atomically
+from deeprect_gluon.files import write_text_atomically
 
 Row = Dict[str, Any]
 

@@ -18,9 +18,9 @@ from PIL import Image
 from deeprect_gluon.data import fashion_mnist as data
 from deeprect_gluon.evaluate import dense_probabilities, top_errors
 from deeprect_gluon.images import center_crop, normalise, resize_shorter, ten_crops
-from deeprect_gluon.reproduction import Claim, Finding, Results, verdict
-from deeprect_gluon.reproduction.command import run_claim
-from deeprect_gluon.reproduction.training import build, initialize, train
+from study import Claim, Finding, Results, verdict
+from study.command import run_claim
+from study.training import build, initialize, train
 
 SIDES = (32, 48, 60)
 JITTER = (32, 64)

@@ -21,8 +21,8 @@ import mxnet as mx
 from deeprect_gluon.models import Config
 from deeprect_gluon.models.config import MaxPool
 from deeprect_gluon.nn import ConvPReLU
-from deeprect_gluon.reproduction import Claim, Finding, Results, verdict
-from deeprect_gluon.reproduction.command import run_claim
+from study import Claim, Finding, Results, verdict
+from study.command import run_claim
 
 KINDS = {"direct": False, "Winograd": None}
 # Layers of the same number of multiply-adds, by their map: input and output channels.

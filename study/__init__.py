@@ -1,6 +1,6 @@
 """The study of the paper's claims: runs that are done once, and a report made from their rows.
 
-The claims themselves are scripts/reproduce/*.py.
+The claims themselves are study/claims/*.py.
 """
 
 from .claim import Claim, Finding, Results
