@@ -11,7 +11,7 @@ import numpy as np
 
 import zoo
 from deeprect_gluon import library, models, prediction
-from zoo.deploy import FORMS, export_forms
+from deeprect_gluon.export import FORMS, export_forms
 from zoo.publishing.checkpoints import load_checkpoint, read_config
 from zoo.publishing.datasets import get_dataset
 

@@ -11,14 +11,21 @@ import mxnet as mx
 import numpy as np
 import pytest
 
-from zoo import deploy
-from zoo.index import latest, title
-from zoo.publishing.checkpoints import load_checkpoint
-from zoo.store import DEFAULT, open_store
+from deeprect_gluon import models
+from deeprect_gluon.export import export_forms
+from deeprect_gluon.initializer import MSRA, rectifier_slopes
+from zoo.index import dump, latest, title
+from zoo.places import Folder
+from zoo.store import DEFAULT, FILES, INDEX, open_store
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "scripts" / "deploy_check.py"
-# Those that need no process of their own.
+
+spec = importlib.util.spec_from_file_location("deploy_check", SCRIPT)
+deploy = sys.modules["deploy_check"] = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(deploy)
+
+# The runtimes that need no process of their own.
 HERE = [runtime for runtime in deploy.RUNTIMES if runtime[2] is not deploy.run_portable]
 
 
@@ -37,27 +44,45 @@ def test_every_published_net_is_the_same_in_every_runtime():
     }
 
 
-def test_a_difference_beyond_the_tolerance_is_an_error(published, monkeypatch, capsys):
-    spec = importlib.util.spec_from_file_location("deploy_check", SCRIPT)
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
-    arguments = [f"--repo={published}", "--images=4", "--calibration=8", "--rounds=1"]
-    monkeypatch.setattr(sys, "argv", [str(SCRIPT), *arguments])
-    monkeypatch.setattr(script, "check", lambda *args: deploy.check(*args, runtimes=HERE))
+@pytest.fixture
+def small_store(tmp_path):
+    """Return the folder of a store with one of the published nets."""
+    shipped, folder = open_store(DEFAULT), Folder(tmp_path / "store")
+    (entry,) = (
+        e for e in latest(shipped.entries) if title(e) == "deeprect_small14-relu-fashion_mnist"
+    )
+    folder.write(f"{FILES}/{entry['weights']['file']}", shipped.read(entry["weights"]))
+    folder.write(INDEX, dump({"schema": 1, "entries": [entry]}))
+    return folder.folder
+
+
+def test_a_difference_beyond_the_tolerance_is_an_error(small_store, monkeypatch, capsys):
+    check = deploy.check
+    monkeypatch.setattr(deploy, "check", lambda *args: check(*args, runtimes=HERE))
     monkeypatch.setitem(deploy.TOLERANCES, "int8", 0.0)
-    assert script.main() == 1
+    arguments = [f"--repo={small_store}", "--images=4", "--calibration=8", "--rounds=1"]
+    assert deploy.main(arguments) == 1
     rows = [line for line in capsys.readouterr().out.splitlines() if "TOO LARGE" in line]
     assert [row.split("|")[2].strip() for row in rows] == ["onnx-int8"]
 
 
+def build(seed):
+    """Return a narrow net with random weights."""
+    config = {"classes": 10, "in_channels": 1, "input_size": 28, "stem": "small_image"}
+    net = models.get_model("deeprect_small14", width=0.05, hidden=(16, 12), **config)
+    net.initialize(MSRA(rectifier_slopes(net), seed=seed))
+    return net
+
+
 @pytest.fixture(scope="module")
-def exports(run, tmp_path_factory):
-    net = load_checkpoint(run)
+def exports(tmp_path_factory):
+    """Return a net, and the paths of its exports by their forms."""
+    net = build(seed=0)
     path = tmp_path_factory.mktemp("exports") / "net"
-    return net, deploy.export_forms(net, path, ("operator", "onnx"), half=True)
+    return net, export_forms(net, path, ("operator", "onnx"), half=True)
 
 
-def test_another_net_s_exports_are_not_good(exports, make_run, tmp_path):
+def test_another_net_s_exports_are_not_good(exports):
     net, paths = exports
     x = np.random.default_rng(0).standard_normal((4, 1, 28, 28)).astype(np.float32)
     labels = net(mx.nd.array(x)).asnumpy().argmax(1)
@@ -69,8 +94,8 @@ def test_another_net_s_exports_are_not_good(exports, make_run, tmp_path):
     ]
     assert all((r.good, r.same_class, r.error) == (True, 1, 0.25) for r in results)
     assert all(result.seconds > 0 for result in results)
-    other = load_checkpoint(make_run(tmp_path / "other", seed=9))
-    assert not any(result.good for result in deploy.check(other, paths, x, labels, 1, HERE))
+    others = deploy.check(build(seed=9), paths, x, labels, 1, HERE)
+    assert not any(result.good for result in others)
     assert not dataclasses.replace(results[0], difference=math.nan).good
 
 
