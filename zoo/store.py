@@ -18,9 +18,9 @@ from filelock import FileLock
 from deeprect_gluon import models
 
 from . import index as index_file
-from . import signing
 from .fetch import fetch, read_small
 from .places import Bucket, Folder, UnavailableError, Web, open_place
+from .signatures import PUBLIC_KEY, key_from_environment, signature_name, verify
 
 Parsed = TypeVar("Parsed")
 
@@ -79,7 +79,7 @@ class Store:
         for place in self.places:
             try:
                 if isinstance(place, Folder):
-                    return _parse(place, *_read_signed(place, Folder.read))
+                    return _parse(place, _read_signed(place, Folder.read)[0])
                 if not offline():
                     return self._refresh(place)
                 failures.append(f"{place} is not asked, since DEEPRECT_ZOO_OFFLINE is set")
@@ -87,7 +87,7 @@ class Store:
                 failures.append(str(error))
         for copy in map(self._copy, self.places):
             with contextlib.suppress(UnavailableError):
-                index = _parse(copy, *_read_signed(copy, Folder.read))
+                index = _parse(copy, _read_signed(copy, Folder.read)[0])
                 logger.warning("%s; using the index fetched before", "; ".join(failures))
                 return index
         raise FileNotFoundError(
@@ -173,10 +173,10 @@ class Store:
     def _refresh(self, place: Web | Bucket) -> dict:
         """Fetch the index of a place, and keep a copy for when it cannot be reached."""
         content, signature = _read_signed(place, read_small)
-        index = _parse(place, content, signature)
+        index = _parse(place, content)
         copy = self._copy(place)
         if signature is not None:
-            copy.write(signing.signature_name(content), signature)
+            copy.write(signature_name(content), signature)
         copy.write(INDEX, content)
         return index
 
@@ -223,26 +223,24 @@ def _read_checked(path: Path, file: dict, parse: Callable[[np.ndarray], Parsed] 
 def _read_signed(
     place: Folder | Web | Bucket, read: Callable[..., bytes]
 ) -> tuple[bytes, bytes | None]:
-    """Return a place's index and, if a public key is configured, its signature.
+    """Return a place's index and its signature, which has been verified, if a public key is set.
 
-    The package's own store needs none: it is as trustworthy as the code beside it.
+    The package's own store needs no signature: it is as trustworthy as the code beside it.
     """
     content = read(place, INDEX)
     own = isinstance(place, Folder) and place.folder == DEFAULT
-    if own or signing.key_from_environment(signing.PUBLIC_KEY) is None:
+    public = None if own else key_from_environment(PUBLIC_KEY)
+    if public is None:
         return content, None
     try:
-        return content, read(place, signing.signature_name(content))
+        signature = read(place, signature_name(content))
     except UnavailableError as error:
         if error.again:
             raise
-        raise ValueError(
-            f"the index of {place} is not signed, but {signing.PUBLIC_KEY} is set"
-        ) from error
+        raise ValueError(f"the index of {place} is not signed, but {PUBLIC_KEY} is set") from error
+    verify(content, signature, public, str(place))
+    return content, signature
 
 
-def _parse(place: Folder | Web | Bucket, content: bytes, signature: bytes | None) -> dict:
-    if signature is not None:
-        public = signing.key_from_environment(signing.PUBLIC_KEY)
-        signing.verify(content, signature, public, str(place))
+def _parse(place: Folder | Web | Bucket, content: bytes) -> dict:
     return index_file.parse(content, f"{place}/{INDEX}")

@@ -14,12 +14,14 @@ from deeprect_gluon.images import Preprocess
 from deeprect_gluon.params_file import read_params
 
 from .. import index as index_file
-from .. import signing, weights
+from .. import weights
 from ..places import Bucket, Folder, UnavailableError, Web, open_place
 from ..pretrained import load_weights
+from ..signatures import SECRET_KEY, key_from_environment, signature_name
 from ..store import FILES, INDEX
 from .checkpoints import CONFIG, HISTORY, WEIGHTS, read_config
 from .datasets import Dataset, dataset_of
+from .signing import sign
 
 
 def publish(
@@ -66,7 +68,7 @@ def publish(
     OSError
         If the store cannot be written.
     """
-    place, secret = open_place(to), signing.key_from_environment(signing.SECRET_KEY)
+    place, secret = open_place(to), key_from_environment(SECRET_KEY)
     if isinstance(place, Web):
         raise ValueError(f"{to} can only be read; publish into the folder or bucket behind it")
     run = Path(checkpoint)
@@ -106,7 +108,7 @@ def publish(
         new = index_file.dump(index)
         index_file.parse(new, f"{place}/{INDEX}")
         if secret is not None:
-            place.write(signing.signature_name(new), signing.sign(new, secret))
+            place.write(signature_name(new), sign(new, secret))
         place.write(INDEX, new)
     return entry
 
@@ -157,8 +159,8 @@ def _published(place: Folder | Bucket, secret: bytes | None) -> dict:
         return {"schema": 1, "entries": []}
     if secret is None:
         with contextlib.suppress(UnavailableError):
-            place.read(signing.signature_name(content))
-            raise ValueError(f"{place} is signed; put its key into {signing.SECRET_KEY}")
+            place.read(signature_name(content))
+            raise ValueError(f"{place} is signed; put its key into {SECRET_KEY}")
     return index_file.parse(content, f"{place}/{INDEX}")
 
 

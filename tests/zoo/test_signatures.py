@@ -8,7 +8,7 @@ from servers import serving
 
 import zoo
 from zoo.publishing.publish import publish
-from zoo.signing import signature_name
+from zoo.signatures import signature_name
 
 NAME = "deeprect_small14"
 KEY, OTHER = (nacl.signing.SigningKey(bytes([i]) * 32) for i in (1, 2))

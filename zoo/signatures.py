@@ -1,13 +1,14 @@
-"""Signatures of an index: ed25519, detached, by PyNaCl.
+"""Signatures of an index: their files, keys and verification (ed25519, detached, by PyNaCl).
 
-The signature of an index lies beside it in a file named by the index's own digest, so that an index
-and its signature can never be mixed up, whenever a publication is cut short.
+The signature of an index lies beside it, in a file named by the digest of the index. So a
+publication that is cut short never leaves an index with the signature of another one.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+from types import ModuleType
 
 PUBLIC_KEY = "DEEPRECT_ZOO_PUBLIC_KEY"
 SECRET_KEY = "DEEPRECT_ZOO_SECRET_KEY"
@@ -38,26 +39,33 @@ def key_from_environment(variable: str) -> bytes | None:
     return key
 
 
-def sign(content: bytes, secret: bytes) -> bytes:
-    """Return the signature of a content as hexadecimal text."""
-    return _nacl_signing().SigningKey(secret).sign(content).signature.hex().encode() + b"\n"
+def import_nacl() -> ModuleType:
+    """Return PyNaCl; ValueError if it is not installed."""
+    try:
+        import nacl.exceptions
+        import nacl.signing
+    except ImportError as error:
+        raise ValueError("signatures need PyNaCl: pip install pynacl") from error
+    return nacl
 
 
 def verify(content: bytes, signature: bytes, public: bytes, where: str) -> None:
-    """Raise ValueError unless a signature is that of a content by the owner of a public key."""
-    import nacl.exceptions
+    """Raise ValueError unless the owner of a public key signed this content.
 
+    Parameters
+    ----------
+    content : bytes
+    signature : bytes
+        128 hexadecimal digits.
+    public : bytes
+        The key, 32 bytes.
+    where : str
+        Names the store in the error.
+    """
+    nacl = import_nacl()
     try:
-        _nacl_signing().VerifyKey(public).verify(content, bytes.fromhex(signature.decode()))
+        nacl.signing.VerifyKey(public).verify(content, bytes.fromhex(signature.decode()))
     except (nacl.exceptions.CryptoError, ValueError) as error:
         raise ValueError(
             f"the index of {where} was not signed with the key in {PUBLIC_KEY}; it is not used"
         ) from error
-
-
-def _nacl_signing():
-    try:
-        import nacl.signing
-    except ImportError as error:
-        raise ValueError("signatures need PyNaCl: pip install pynacl") from error
-    return nacl.signing
