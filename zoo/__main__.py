@@ -1,4 +1,7 @@
-"""Command line of the zoo: `python -m zoo COMMAND --help`."""
+"""Command line of the zoo: `python -m zoo COMMAND --help`.
+
+Each command of `zoo.publishing` is imported when it is called: the others need no training modules.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +13,6 @@ from pathlib import Path
 
 from . import index as index_file
 from .pretrained import list_models, model_info
-from .publishing.cards import card, write_cards
-from .publishing.publish import publish
-from .publishing.verify import verify
 from .store import DEFAULT, open_store
 from .weights import FORMATS
 
@@ -32,11 +32,15 @@ def _list(args: argparse.Namespace) -> None:
 
 
 def _info(args: argparse.Namespace) -> None:
+    from .publishing.cards import card
+
     entry = model_info(args.name, args.weights, args.activation, args.repo)
     print(json.dumps(entry, indent=2) if args.json else card(entry))
 
 
 def _publish(args: argparse.Namespace) -> None:
+    from .publishing.publish import publish
+
     entry = publish(
         args.checkpoint,
         args.name,
@@ -69,6 +73,8 @@ def _remove(args: argparse.Namespace) -> None:
 
 
 def _verify(args: argparse.Namespace) -> None:
+    from .publishing.verify import verify
+
     found = verify(open_store(args.repo), args.metrics)
     for label, problem in found.items():
         print(f"{label}: {problem or 'good'}")
@@ -77,6 +83,8 @@ def _verify(args: argparse.Namespace) -> None:
 
 
 def _cards(args: argparse.Namespace) -> None:
+    from .publishing.cards import write_cards
+
     for path in write_cards(open_store(args.repo), args.out):
         print(path)
 

@@ -7,11 +7,6 @@ import json
 from pathlib import Path
 from typing import Iterable
 
-import jsonschema
-
-SCHEMA = json.loads(Path(__file__).with_name("index.schema.json").read_text())
-_VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
-
 
 def title(entry: dict) -> str:
     """Return the name of an entry's net, activation and dataset: what its versions share."""
@@ -36,9 +31,7 @@ def parse(content: bytes, where: str) -> dict:
         index = json.loads(content)
     except ValueError as error:
         raise ValueError(f"the index {where} is not JSON ({error}); publish it again") from error
-    error = jsonschema.exceptions.best_match(_VALIDATOR.iter_errors(index))
-    if error is not None:
-        raise ValueError(f"the index {where} is not valid at {error.json_path}: {error.message}")
+    _check_schema(index, where)
     seen = set()
     for entry in index["entries"]:
         key = (title(entry), entry["version"])
@@ -46,6 +39,17 @@ def parse(content: bytes, where: str) -> dict:
             raise ValueError(f"the index {where} holds version {key[1]} of {key[0]} twice")
         seen.add(key)
     return index
+
+
+def _check_schema(index: object, where: str) -> None:
+    # Imported by the first index that is read, so that a net without weights does not wait for it.
+    import jsonschema
+
+    schema = json.loads(Path(__file__).with_name("index.schema.json").read_text())
+    errors = jsonschema.Draft202012Validator(schema).iter_errors(index)
+    error = jsonschema.exceptions.best_match(errors)
+    if error is not None:
+        raise ValueError(f"the index {where} is not valid at {error.json_path}: {error.message}")
 
 
 def dump(index: dict) -> bytes:

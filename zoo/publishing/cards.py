@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from deeprect_gluon.files import write_atomically, write_text_atomically
-from deeprect_gluon.train import history
 
 from .. import index as index_file
 from ..store import Store
@@ -115,8 +114,9 @@ def write_cards(store: Store, folder: Path) -> list[Path]:
 
 
 def _write_card(store: Store, entry: dict, folder: Path) -> Path:
-    # Matplotlib is needed here only.
+    # Only here, since these import Matplotlib and TensorBoard, which a card's text does not need.
     from deeprect_gluon.plot import learning_curves
+    from deeprect_gluon.train import history
 
     title = index_file.title(entry)
     store.read(entry["history"])  # refuses a damaged file
