@@ -26,7 +26,7 @@ from nets import SMALL
 from prelu import RESULTS
 from scipy import stats
 
-from deeprect_gluon import library
+from deeprect_gluon import native
 from deeprect_gluon.initializer import MSRA, rectifier_slopes
 from deeprect_gluon.models import get_model, model_names
 from deeprect_gluon.train import TrainConfig, Workers, fashion_mnist
@@ -163,7 +163,7 @@ def main() -> None:
     sub.set_defaults(run=lambda args: bfloat16(args.models, args.batch, args.rounds))
     args = parser.parse_args()
     args.output.mkdir(parents=True, exist_ok=True)
-    library.keep_memory()
+    native.keep_memory()
     args.run(args)
 
 

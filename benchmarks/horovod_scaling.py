@@ -25,14 +25,15 @@ def serve(args: argparse.Namespace) -> None:
     """Do a turn whenever a file with its number appears, and write the seconds of a step."""
     import mxnet as mx
 
-    from deeprect_gluon import library, models
-    from deeprect_gluon.train import TrainConfig, Workers, session
+    from deeprect_gluon import models, native
+    from deeprect_gluon.initializer import initialize
+    from deeprect_gluon.train import TrainConfig, Workers
     from deeprect_gluon.train.learner import Learner
 
-    library.keep_memory()
+    native.keep_memory()
     workers = Workers()
     net = models.get_model(args.model, classes=10, width=args.width, hidden=(args.hidden,) * 2)
-    session.initialize(net, "msra", "out", 0)
+    initialize(net, "msra", "out", 0)
     net.hybridize(static_alloc=True, static_shape=True)
     learner = Learner(net, TrainConfig(batch_size=args.batch, lr=1e-6), workers, 1000)
     size, mine = net.config["input_size"], args.batch // workers.size

@@ -31,10 +31,10 @@ TORCH = Path(__file__).with_name("torch_input_pipeline.py")
 
 def serve() -> None:
     """Answer requests, one JSON line each; torch_input_pipeline.py speaks the same protocol."""
-    from deeprect_gluon import library
+    from deeprect_gluon import native
     from deeprect_gluon.data.imagenet import ImageRecords
 
-    library.keep_memory()
+    native.keep_memory()
     for epoch, line in enumerate(sys.stdin):
         request = json.loads(line)
         if epoch == 0:

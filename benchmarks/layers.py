@@ -15,7 +15,7 @@ import time
 from functools import partial
 from typing import Callable
 
-from deeprect_gluon import library
+from deeprect_gluon import native
 from deeprect_gluon.nn import ConvPReLU, Dense, MaxPool2D
 
 import mxnet as mx  # isort: skip  (its environment is prepared by then)
@@ -124,7 +124,7 @@ def main() -> None:
     parser.add_argument("--cpu-time", action="store_true", help="processor time, on a busy machine")
     args = parser.parse_args()
     clock = time.process_time if args.cpu_time else time.perf_counter
-    library.keep_memory()
+    native.keep_memory()
 
     timed = [f"{kind}: {t}" for kind in ("forward", "training") for t in ("plain", "fast", "ratio")]
     for layer, arguments, cases in TABLES:

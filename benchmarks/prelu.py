@@ -52,7 +52,7 @@ SHAPES = {
     "tiny": (2, 10),
 }
 
-# What deeprect_gluon.library.keep_memory tells the C library, for PyTorch's process too.
+# What deeprect_gluon.native.keep_memory tells the C library, for PyTorch's process too.
 KEEP_MEMORY = {
     "MALLOC_TRIM_THRESHOLD_": str(1 << 40),
     "MALLOC_MMAP_MAX_": "0",
@@ -266,7 +266,7 @@ def main() -> None:
     options.output.mkdir(parents=True, exist_ok=True)
     if not options.fresh_memory:
         os.environ.update(KEEP_MEMORY)
-        dg.library.keep_memory()
+        dg.native.keep_memory()
 
     python = os.environ.get("DEEPRECT_BENCH_TORCH_PYTHON")
     torch = Torch(python) if python else None
@@ -281,7 +281,7 @@ def main() -> None:
         torch.close()
     report = {
         "threads": threads,
-        "isa": dg.library.isa(),
+        "isa": dg.native.isa(),
         "mxnet": mx.__version__,
         "fresh_memory": options.fresh_memory,
         "repetitions": options.repetitions,

@@ -23,7 +23,7 @@ from typing import Callable
 from nets import SMALL
 from prelu import Floor
 
-from deeprect_gluon import library, nn
+from deeprect_gluon import native, nn
 from deeprect_gluon.initializer import MSRA, rectifier_slopes
 from deeprect_gluon.models import get_model, model_names
 
@@ -173,7 +173,7 @@ def main() -> None:
     add("--batch", type=int, default=2)
     add("--rounds", type=int, default=5)
     args = parser.parse_args()
-    library.keep_memory()
+    native.keep_memory()
     machine = Machine.measure(args.rounds)
     print(
         f"a product of two 4096x4096 matrices: {machine.multiply_adds / 1e9:.0f} billion "

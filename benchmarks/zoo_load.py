@@ -20,7 +20,6 @@ import mxnet as mx
 from deeprect_gluon import models
 from deeprect_gluon.initializer import MSRA, rectifier_slopes
 from zoo import weights
-from zoo.pretrained import load_weights
 from zoo.store import open_store
 
 CONFIG = {
@@ -79,7 +78,7 @@ def main() -> None:
 
         def zoo():
             net = models.get_model(**CONFIG)
-            load_weights(net, store.read(file, weights.decode), mx.cpu())
+            models.load_weights(net, store.read(file, weights.decode), mx.cpu())
             return net
 
         def gluon():

@@ -1,9 +1,9 @@
 """Delving Deep into Rectifiers (He, Zhang, Ren & Sun 2015) for Apache MXNet/Gluon."""
 
-from . import library
+from . import native
 from .version import __version__
 
-library.load()
+native.load()
 
 from . import amp, initializer, models, nn, optimizer  # noqa: E402
 from .operators import conv_prelu, dense, max_pool, prelu  # noqa: E402
@@ -18,9 +18,9 @@ __all__ = [
     "conv_prelu",
     "dense",
     "initializer",
-    "library",
     "max_pool",
     "models",
+    "native",
     "nn",
     "optimizer",
     "prelu",

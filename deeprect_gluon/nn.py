@@ -8,7 +8,7 @@ from typing import Sequence
 import mxnet as mx
 import numpy as np
 
-from . import library
+from . import native
 from .operators import conv_prelu, dense, is_portable, max_pool, prelu
 
 
@@ -93,7 +93,7 @@ def _runs_ours(x, dtype, fast: bool | None) -> bool:
         on_cpu = x.context.device_type != "gpu"
     else:
         on_cpu = bool(fast) or mx.context.num_gpus() == 0
-    return on_cpu and (bool(fast) or library.isa() != "baseline")
+    return on_cpu and (bool(fast) or native.isa() != "baseline")
 
 
 def _accumulates(F, weight: _AccumulatedWeight) -> bool:

@@ -17,11 +17,11 @@ from pathlib import Path
 import numpy as np
 
 import zoo
-from deeprect_gluon import library
+from deeprect_gluon import native
 from deeprect_gluon.data import fashion_mnist as data
 from deeprect_gluon.export import export
-from deeprect_gluon.plot import loss_curves
 from deeprect_gluon.train import TrainConfig, Workers, fashion_mnist
+from deeprect_gluon.train.report import loss_curves
 from zoo.publishing.publish import publish
 
 WIDTH = {"width": 0.25, "hidden": (256, 256)}
@@ -93,7 +93,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--output", type=Path, default=Path("runs/demo"))
     folder = parser.parse_args().output
-    library.keep_memory()
+    native.keep_memory()
 
     deep = train_deep(folder)
     figure = folder / "initialisation.png"

@@ -20,7 +20,7 @@ import mxnet as mx
 import numpy as np
 
 import zoo
-from deeprect_gluon import library, models
+from deeprect_gluon import models, native
 from deeprect_gluon.export import export_forms, load_export
 from zoo import index as index_file
 from zoo.publishing.datasets import get_dataset
@@ -184,7 +184,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def main(argv: Sequence[str] | None = None) -> int:
     args = parse(argv)
-    library.keep_memory()
+    native.keep_memory()
     columns = ["model", "form", "runtime", "difference", "tolerated", "same class", "error"]
     columns.append("ms per image")
     print(f"| {' | '.join(columns)} |\n{'|---' * len(columns)}|")

@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 
 import zoo
-from deeprect_gluon import library, models, prediction
+from deeprect_gluon import models, native
 from deeprect_gluon.export import FORMS, export_forms
+from deeprect_gluon.images import prediction
 from zoo.publishing.checkpoints import load_checkpoint, read_config
 from zoo.publishing.datasets import get_dataset
 
@@ -62,7 +63,7 @@ def calibration(net: models.DeepRect, dataset: str, args: argparse.Namespace) ->
 
 def main() -> None:
     args = parse()
-    library.keep_memory()
+    native.keep_memory()
     net, dataset = load_net(args)
     args.output.mkdir(parents=True, exist_ok=True)
     path = args.output / f"{net.config['name']}-{net.config['activation']}-{dataset}"

@@ -7,8 +7,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from deeprect_gluon.plot import compare_curves
 from deeprect_gluon.train.history import read
+from deeprect_gluon.train.report import compare_curves
 
 
 def main() -> None:

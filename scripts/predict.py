@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 
 import zoo
-from deeprect_gluon import evaluate, models, prediction
+from deeprect_gluon import evaluation, models
 from deeprect_gluon.files import write_atomically
+from deeprect_gluon.images import prediction
 from zoo.publishing.checkpoints import load_checkpoint
 
 
@@ -42,12 +43,12 @@ def load_net(args: argparse.Namespace) -> models.DeepRect:
 
 def probabilities(net: models.DeepRect, image: np.ndarray, args: argparse.Namespace) -> np.ndarray:
     if args.view == "dense":
-        return evaluate.dense_view(net, image, args.scales)
+        return evaluation.dense_view(net, image, args.scales)
     side = args.side or net.preprocess.resize or net.config["input_size"]
     if args.view == "ten":
-        return evaluate.ten_view(net, image, side)
+        return evaluation.ten_view(net, image, side)
     if args.side:
-        return evaluate.center_view(net, image, side)
+        return evaluation.center_view(net, image, side)
     return net(net.preprocess(image)).softmax().asnumpy()[0]
 
 

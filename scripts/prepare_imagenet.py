@@ -14,7 +14,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from deeprect_gluon import library
+from deeprect_gluon import native
 from deeprect_gluon.data import prepare, records
 from deeprect_gluon.data.imagenet_sources import scan_classes, scan_flat
 from deeprect_gluon.data.shard import Packing
@@ -40,7 +40,7 @@ def parse() -> argparse.Namespace:
     add("--quality", type=int, default=defaults.quality, help="of JPEGs that are made anew")
     add("--seed", type=int, default=defaults.seed, help="of the order of the images")
     add("--images-per-shard", type=int, default=defaults.images_per_shard)
-    add("--processes", type=int, default=library.physical_cores())
+    add("--processes", type=int, default=native.physical_cores())
     add("--allow-damaged", action="store_true", help="leave out images that are not whole")
     args = parser.parse_args()
     if not (args.train or args.val or args.verify):

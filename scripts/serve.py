@@ -7,7 +7,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from deeprect_gluon import library
+from deeprect_gluon import native
 
 
 def parse() -> argparse.Namespace:
@@ -31,7 +31,7 @@ def parse() -> argparse.Namespace:
 
 def main() -> None:
     args = parse()
-    library.keep_memory()
+    native.keep_memory()
     from deeprect_gluon import serve  # needs the packages of deeprect_gluon[serve]
 
     limits = serve.Limits(

@@ -7,8 +7,9 @@ import argparse
 import logging
 from pathlib import Path
 
-from deeprect_gluon import library, models
-from deeprect_gluon.train import TrainConfig, Workers, fashion_mnist, report, run_program
+from deeprect_gluon import models, native
+from deeprect_gluon.program import run_program
+from deeprect_gluon.train import TrainConfig, Workers, fashion_mnist, report
 from deeprect_gluon.train.config import add_flags, with_flags
 
 DEFAULTS = TrainConfig(epochs=20, lr_drops=(14, 18))
@@ -35,7 +36,7 @@ def parse() -> argparse.Namespace:
 
 def main() -> None:
     args = parse()
-    library.keep_memory()
+    native.keep_memory()
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     workers = Workers()
     net = fashion_mnist.build(

@@ -11,9 +11,11 @@ import argparse
 import logging
 from pathlib import Path
 
-from deeprect_gluon import library
-from deeprect_gluon.train import TrainConfig, Workers, recipe, report, run_program
+from deeprect_gluon import native
+from deeprect_gluon.program import run_program
+from deeprect_gluon.train import TrainConfig, Workers, estimate, report
 from deeprect_gluon.train.config import add_flags, with_flags
+from deeprect_gluon.train.config import read as read_recipe
 from deeprect_gluon.train.imagenet import Training
 
 CONFIGS = Path(__file__).parents[1] / "configs" / "imagenet"
@@ -55,11 +57,11 @@ def parse() -> argparse.Namespace:
 
 def main() -> None:
     args = parse()
-    library.keep_memory()
+    native.keep_memory()
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     workers = Workers()
     flags = vars(args)
-    read = recipe.read(args.config)
+    read = read_recipe(args.config)
     chosen = read.override(
         model={name: flags[name] for name in MODEL if name in flags},
         data={name: flags[name] for name in DATA if name in flags},
@@ -71,7 +73,7 @@ def main() -> None:
     if args.dry_run:
         if workers.is_first:
             print(training.describe())
-            print(report.plan(training.net, chosen.train, len(training.train), workers.size))
+            print(estimate.plan(training.net, chosen.train, len(training.train), workers.size))
         return
     history = training.run(folder, args.resume == "auto")
     if workers.is_first:

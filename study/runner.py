@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import IO, Iterator, Sequence
 
-from deeprect_gluon import library
+from deeprect_gluon import native
 from deeprect_gluon.version import __version__
 
 from .claim import Claim, Run, runs
@@ -62,7 +62,7 @@ def commit() -> str | None:
 
 def measure(run: Run, folder: Path) -> None:
     """Do a run in this process, and keep its row."""
-    library.keep_memory()
+    native.keep_memory()
     version = commit()
     begun = time.perf_counter()
     result = run.claim.measure(run.config, run.seed)
@@ -73,7 +73,7 @@ def measure(run: Run, folder: Path) -> None:
         "version": __version__,
         "commit": version,
         "threads": int(os.environ["OMP_NUM_THREADS"]),
-        "isa": library.isa(),
+        "isa": native.isa(),
         "seconds": round(time.perf_counter() - begun, 1),
         "result": result,
     }
@@ -133,7 +133,7 @@ def study(claims: Sequence[Claim], folder: Path, quick: bool = False, jobs: int 
     list of str
         A line about each run that failed; the others are done.
     """
-    jobs = jobs or library.physical_cores()
+    jobs = jobs or native.physical_cores()
     waiting = pending(claims, folder, quick)
     total, done, failures = len(waiting), 0, []
     running: list[_Process] = []
@@ -146,7 +146,7 @@ def study(claims: Sequence[Claim], folder: Path, quick: bool = False, jobs: int 
                 print(f"[{done}/{total}] {line}", flush=True)
                 failures += [] if good else [line]
             for run in _startable(waiting, running, jobs):
-                threads = library.physical_cores() if run.claim.alone else 1
+                threads = native.physical_cores() if run.claim.alone else 1
                 running.append(_Process(run, folder, quick, threads))
             time.sleep(0.1)
     finally:

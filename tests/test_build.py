@@ -78,7 +78,7 @@ def test_library_of_another_version_is_refused():
         "import sys, types; package = types.ModuleType('deeprect_gluon');"
         f"package.__path__ = [{folder!r}]; sys.modules['deeprect_gluon'] = package;"
         "import deeprect_gluon.version as version; version.__version__ = '99.0';"
-        "import deeprect_gluon.library as library; library.load()"
+        "import deeprect_gluon.native as native; native.load()"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.returncode == 1

@@ -11,7 +11,7 @@ import pytest
 import deeprect_gluon as dg
 
 ISAS = ["baseline", "avx2", "avx512"]
-AVAILABLE = ISAS[: ISAS.index(dg.library.isa()) + 1]
+AVAILABLE = ISAS[: ISAS.index(dg.native.isa()) + 1]
 
 
 @pytest.fixture(scope="module")

@@ -48,10 +48,10 @@ def test_bits_do_not_depend_on_threads():
     found = []
     try:
         for threads in (1, 2, 3):
-            dg.library.set_threads(threads)
+            dg.native.set_threads(threads)
             found.append(update(*arrays(100_003)))
     finally:
-        dg.library.set_threads(dg.library.physical_cores())
+        dg.native.set_threads(dg.native.physical_cores())
     for weight, velocity in found[1:]:
         np.testing.assert_array_equal(weight, found[0][0])
         np.testing.assert_array_equal(velocity, found[0][1])

@@ -6,15 +6,13 @@ import fnmatch
 import logging
 from numbers import Integral
 from pathlib import Path
-from typing import Mapping, Sequence
+from typing import Sequence
 
 import mxnet as mx
-import numpy as np
 
 from deeprect_gluon import models
 from deeprect_gluon.images import Preprocess
 from deeprect_gluon.initializer import MSRA, rectifier_slopes
-from deeprect_gluon.parameters import set_first_value
 
 from . import index as index_file
 from . import weights
@@ -103,7 +101,13 @@ def load_entry(
 ) -> None:
     """Fill a net built from an entry's configuration with its weights, and let it know them."""
     new_head = net.config["classes"] != entry["config"]["classes"]
-    load_weights(net, store.read(entry["weights"], weights.decode), ctx, new_head)
+    arrays = store.read(entry["weights"], weights.decode)
+    if new_head:
+        net.output.initialize(MSRA(rectifier_slopes(net)), ctx=ctx)
+    try:
+        models.load_weights(net, arrays, ctx)
+    except ValueError as error:
+        raise ValueError(f"{error}; leave the net's arguments as published") from error
     net.preprocess = _preprocess(entry["preprocess"], net.config["input_size"])
     net.card = cards.card(entry)
     logger.info(
@@ -127,53 +131,6 @@ def _preprocess(described: dict, size: int) -> Preprocess:
         resize=resize and round(size * resize / described["size"]),
         border=resize is None,
     )
-
-
-def load_weights(
-    net: mx.gluon.Block,
-    arrays: Mapping[str, np.ndarray],
-    ctx: mx.Context | Sequence[mx.Context],
-    new_head: bool = False,
-) -> None:
-    """Make arrays the parameters of a net that has none yet.
-
-    Parameters
-    ----------
-    net : Block
-    arrays : mapping of structural name to float32 array
-        From `zoo.weights.decode`. They become the parameters' own memory.
-    ctx : Context or list of Context
-    new_head : bool
-        Initialise the classifier anew (MSRA) instead.
-
-    Raises
-    ------
-    ValueError
-        If names or shapes differ; the net is left as it was.
-    """
-    parameters = net._collect_params_with_prefix()  # the names that save_parameters uses
-    different = sorted(parameters.keys() ^ arrays.keys())
-    if different:
-        raise ValueError(
-            f"the published weights and the net asked for do not both have {', '.join(different)}; "
-            "leave the net's arguments as published"
-        )
-    if new_head:
-        arrays = {n: array for n, array in arrays.items() if not n.startswith("output.")}
-    for name, array in arrays.items():
-        shape = parameters[name].shape
-        # An extent of 0 is one that Gluon has not inferred yet.
-        if len(shape) != len(array.shape) or any(
-            a not in (0, b) for a, b in zip(shape, array.shape)
-        ):
-            raise ValueError(
-                f"{name} was published with shape {array.shape}; the net asked for has {shape}; "
-                "leave the net's arguments as published"
-            )
-    for name, array in arrays.items():
-        set_first_value(parameters[name], array, ctx)
-    if new_head:
-        net.output.initialize(MSRA(rectifier_slopes(net)), ctx=ctx)
 
 
 def list_models(

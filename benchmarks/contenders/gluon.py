@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from protocol import serve
 
-from deeprect_gluon import library
+from deeprect_gluon import native
 from deeprect_gluon.initializer import MSRA, rectifier_slopes
 from deeprect_gluon.models import Config, DeepRect, get_model
 from deeprect_gluon.models.architectures import MaxPool
@@ -71,5 +71,5 @@ def load(request: dict):
     return step
 
 
-library.keep_memory()
+native.keep_memory()
 serve(load)

@@ -13,10 +13,10 @@ from typing import NamedTuple, Sequence
 
 import numpy as np
 
-from .. import library
+from .. import native
 from ..images import resized_shape
 
-_library = ctypes.CDLL(str(library.PATH))
+_library = ctypes.CDLL(str(native.PATH))
 _library.deeprect_crop.argtypes = [
     np.ctypeslib.ndpointer(np.uint8, ndim=3, flags="C_CONTIGUOUS"),
     ctypes.c_int64,

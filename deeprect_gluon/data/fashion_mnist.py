@@ -15,6 +15,7 @@ import pooch
 
 from ..images import normalise, pad
 
+DATASET = "fashion_mnist"
 CLASSES = (
     "T-shirt/top",
     "Trouser",

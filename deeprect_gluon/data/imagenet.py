@@ -5,6 +5,7 @@ MXNet's own `ImageRecordIter` is not used: docs/imagenet.md says what it cannot 
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -15,10 +16,12 @@ import mxnet as mx
 import numpy as np
 
 from ..images import center_crop, normalised, resize_shorter
-from ..library import default_threads
-from ..models.imagenet import MEAN, STD
+from ..native import default_threads
 from .augment import draw, render
+from .imagenet_facts import MEAN, STD
 from .records import Shards
+
+DATASET = "imagenet"
 
 # Batches that are being made while one is used.
 AHEAD = 2
@@ -36,6 +39,22 @@ def decode(content: bytes) -> np.ndarray:
     if image is None:
         raise ValueError("not an image that OpenCV decodes")
     return image
+
+
+def data_folder(given: Path | str | None = None) -> Path:
+    """Return the folder of shards: the given one, or `$DEEPRECT_DATA/imagenet`.
+
+    Raises
+    ------
+    FileNotFoundError
+        If neither is given.
+    """
+    if given is None and "DEEPRECT_DATA" not in os.environ:
+        raise FileNotFoundError(
+            "no folder of ImageNet's shards is given; name one with --data, or the folder that "
+            "holds 'imagenet' in DEEPRECT_DATA"
+        )
+    return Path(given or Path(os.environ["DEEPRECT_DATA"]) / "imagenet")
 
 
 class ImageRecords:

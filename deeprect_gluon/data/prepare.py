@@ -23,7 +23,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ..files import write_text_atomically
-from ..models.imagenet import class_names, wordnet_ids
+from .imagenet_facts import class_names, wordnet_ids
 from .imagenet_sources import Source
 from .records import FORMAT
 from .shard import Packing, Shard, make_shard

@@ -11,8 +11,8 @@ from typing import Callable
 import mxnet as mx
 import numpy as np
 
-from ..parameters import set_first_value
-from ..params_file import read_params
+from ..initializer.parameters import set_first_value
+from ..models.weights import read_params
 from .graph import INPUT
 from .onnx_check import check_onnx, last_line
 from .sidecar import Sidecar, read_sidecar, verify_files

@@ -10,10 +10,10 @@ from typing import Mapping, Sequence
 import mxnet as mx
 import numpy as np
 
-from .. import library
-from ..parameters import aligned, set_first_value
+from .. import native
+from .parameters import aligned, set_first_value
 
-_library = ctypes.CDLL(str(library.PATH))
+_library = ctypes.CDLL(str(native.PATH))
 _library.deeprect_normal.argtypes = [
     np.ctypeslib.ndpointer(np.float32, flags="C_CONTIGUOUS"),
     ctypes.c_int64,

@@ -106,3 +106,24 @@ def paper_initializer(net: mx.gluon.Block, seed: int = 0) -> MSRA:
     stds = dict.fromkeys(connected[:-1], 0.01)
     stds.update(dict.fromkeys(connected[-1:], 0.001))
     return MSRA(slopes, fan="out", seed=seed, stds=stds)
+
+
+def initialize(
+    net: mx.gluon.HybridBlock, rule: str, fan: str, seed: int, ctx: mx.Context | None = None
+) -> None:
+    """Draw the weights by a rule of the paper's section 2.2.
+
+    Parameters
+    ----------
+    net : DeepRect
+    rule : {"msra", "xavier"}
+        Variance 2 / ((1 + a^2) n), Eqn. 15; or 1 / n, the linear case that the paper compares with.
+    fan : {"in", "out"}
+    seed : int
+    ctx : Context, optional
+        By default the CPU.
+    """
+    slopes = {"msra": rectifier_slopes(net), "xavier": 1.0}
+    if rule not in slopes:
+        raise ValueError(f"init={rule!r} is not known; use 'msra' or 'xavier'")
+    net.initialize(MSRA(slopes[rule], fan=fan, seed=seed), ctx=ctx, force_reinit=True)

@@ -3,10 +3,10 @@
 from . import imagenet
 from .architectures import ARCHITECTURES
 from .config import Config, model_names
-from .counting import Summary, summary
 from .network import DeepRect, get_model
 from .registration import register_with_gluoncv
-from .transfer import load_weights
+from .summary import Summary, summary
+from .weights import load_weights
 
 __all__ = [
     "ARCHITECTURES",

@@ -14,8 +14,8 @@ from fastapi.responses import HTMLResponse, JSONResponse
 from pydantic import BaseModel
 from starlette.requests import ClientDisconnect
 
-from ..library import physical_cores
-from ..prediction import likeliest
+from ..images.prediction import likeliest
+from ..native import physical_cores
 from ..version import __version__
 from .batching import Batcher, BusyError
 from .classifier import Classifier, UnknownFormatError

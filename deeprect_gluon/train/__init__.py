@@ -3,11 +3,9 @@
 from .checkpoint import Checkpoints
 from .config import TrainConfig
 from .distributed import Workers
-from .history import History
-from .loop import Stopped, fit
+from .history import History, Run
+from .loop import Stopped, fit, train
 from .metrics import evaluate
-from .program import run_program
-from .run import Run
 
 __all__ = [
     "Checkpoints",
@@ -18,5 +16,5 @@ __all__ = [
     "Workers",
     "evaluate",
     "fit",
-    "run_program",
+    "train",
 ]

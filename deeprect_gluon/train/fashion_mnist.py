@@ -8,13 +8,11 @@ import mxnet as mx
 
 from .. import models
 from ..data import Batches, fashion_mnist, shift_and_flip
-from . import session
+from ..initializer import initialize as initialize
+from . import loop
 from .config import TrainConfig
 from .distributed import Workers
 from .history import History
-from .session import initialize as initialize
-
-DATASET = "fashion_mnist"
 
 
 def build(name: str, **config) -> mx.gluon.HybridBlock:
@@ -67,7 +65,7 @@ def train(
     validate : bool
         Measure the error on the test images after each epoch. Nothing is chosen by it.
     resume, description
-        See `session.train`.
+        See `loop.train`.
     """
     images, labels = fashion_mnist.load("train")
     batches = Batches(
@@ -81,7 +79,7 @@ def train(
         size=workers.size,
     )
     validation = test_batches(net, workers.rank, workers.size) if validate else None
-    return session.train(
+    return loop.train(
         net,
         batches,
         validation,
@@ -90,7 +88,7 @@ def train(
         workers,
         title=f"{net.config['name']} on Fashion-MNIST",
         resume=resume,
-        dataset=DATASET,
+        dataset=fashion_mnist.DATASET,
         augment=augment,
         **description,
     )

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
+import shlex
+import sys
 from dataclasses import asdict, dataclass, fields
 from itertools import islice
 from pathlib import Path
 from typing import TextIO
 
+import mxnet as mx
 from tensorboardX import SummaryWriter
 
-from ..files import write_atomically
+from ..files import write_atomically, write_text_atomically
+from ..version import __version__
+from .config import TrainConfig
 
 
 @dataclass(frozen=True)
@@ -126,3 +132,48 @@ def read(path: Path, count: int | None = None) -> list[Row]:
             ]
         except (TypeError, ValueError) as error:
             raise ValueError(f"{path} has a row that is not of numbers ({error})") from error
+
+
+class Run:
+    """A folder with config.json, history.csv, weights.params and curves.png.
+
+    Parameters
+    ----------
+    folder : Path
+        Made if it does not exist.
+    """
+
+    def __init__(self, folder: Path):
+        self.folder = Path(folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def weights(self) -> Path:
+        return self.folder / "weights.params"
+
+    def save_config(self, net: mx.gluon.HybridBlock, config: TrainConfig, **more) -> None:
+        """Write what is needed to do the same training again.
+
+        Parameters
+        ----------
+        net : DeepRect
+            Its `config` rebuilds it.
+        config : TrainConfig
+        more : dict
+            Further JSON values, such as dataset and initialiser.
+        """
+        content = {
+            "model": net.config,
+            "train": asdict(config),
+            "command": shlex.join(["python", *sys.argv]),
+            "version": __version__,
+            # Sums inside MXNet may round differently with another number of threads.
+            "threads": int(os.environ["OMP_NUM_THREADS"]),
+            **more,
+        }
+        text = json.dumps(content, indent=2) + "\n"
+        write_text_atomically(self.folder / "config.json", text)
+
+    def save_weights(self, net: mx.gluon.Block) -> None:
+        """Write the parameters in Gluon's own format, by their structural names."""
+        write_atomically(self.weights, lambda path: net.save_parameters(str(path)))

@@ -2,35 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from functools import partial
 from pathlib import Path
 
 from .. import models
 from ..data.dali import DALIRecords
-from ..data.imagenet import ImageRecords
-from . import session
+from ..data.imagenet import DATASET, ImageRecords, data_folder
+from ..initializer import initialize
+from . import loop
+from .config import Recipe
 from .distributed import Workers
 from .history import History
-from .recipe import Recipe
-
-DATASET = "imagenet"
-
-
-def data_folder(given: Path | str | None = None) -> Path:
-    """Return the folder of shards: the given one, or `$DEEPRECT_DATA/imagenet`.
-
-    Raises
-    ------
-    FileNotFoundError
-        If neither is given.
-    """
-    if given is None and "DEEPRECT_DATA" not in os.environ:
-        raise FileNotFoundError(
-            "no folder of ImageNet's shards is given; name one with --data, or the folder that "
-            "holds 'imagenet' in DEEPRECT_DATA"
-        )
-    return Path(given or Path(os.environ["DEEPRECT_DATA"]) / "imagenet")
 
 
 class Training:
@@ -96,13 +78,13 @@ class Training:
         )
 
     def run(self, output: Path, resume: bool = False) -> History:
-        """Initialise the net and train it into the folder of a run; see `session.train`."""
+        """Initialise the net and train it into the folder of a run; see `loop.train`."""
         recipe, config = self.recipe, self.recipe.train
         rule, fan = recipe.init["rule"], recipe.init["fan"]
-        session.initialize(self.net, rule, fan, config.seed, self.workers.context)
+        initialize(self.net, rule, fan, config.seed, self.workers.context)
         data = {**recipe.data, "folder": str(self.folder.resolve())}
         data.pop("threads", None)
-        return session.train(
+        return loop.train(
             self.net,
             self.train,
             self.validation,

@@ -6,6 +6,7 @@ import contextlib
 import math
 import signal
 import time
+from pathlib import Path
 from typing import Iterator
 
 import mxnet as mx
@@ -14,9 +15,12 @@ from tqdm import tqdm
 from .checkpoint import Checkpoints
 from .config import TrainConfig
 from .distributed import Workers
-from .history import History, Row
-from .learner import Learner
+from .history import History, Row, Run
+from .learner import Learner, prepare
 from .metrics import Dataset, Measure, evaluate
+from .report import learning_curves
+
+CHECKPOINTS = "checkpoints"
 
 
 class Stopped(Exception):  # noqa: N818
@@ -205,3 +209,69 @@ def _resume(learner: Learner, checkpoints: Checkpoints, history: History) -> Non
         learner.restore(arrays, shapes, state)
     except ValueError as error:
         raise ValueError(f"{path} cannot be continued: {error}") from error
+
+
+def train(
+    net: mx.gluon.HybridBlock,
+    batches: Dataset,
+    validation: Dataset | None,
+    config: TrainConfig,
+    folder: Path,
+    workers: Workers,
+    *,
+    title: str,
+    resume: bool = False,
+    **description,
+) -> History:
+    """Train an initialised net; the first worker fills the run's folder (see `Run`).
+
+    Parameters
+    ----------
+    net : DeepRect
+    batches, validation : Dataset
+    config : TrainConfig
+        With `checkpoint_every`, checkpoints go into the run's folder.
+    folder : Path
+    workers : Workers
+    title : str
+        Of the picture of the curves.
+    resume : bool
+        Continue from the newest checkpoint in the folder, if there is one.
+    description : dict
+        More of what made this run, kept in its config.json.
+
+    Returns
+    -------
+    History
+
+    Raises
+    ------
+    FileExistsError
+        If the folder has checkpoints and `resume` is not asked for.
+    Stopped, FloatingPointError, ValueError, OSError
+        See `fit`.
+    """
+    folder = Path(folder)
+    checkpoints = None
+    if resume and not config.checkpoint_every:
+        raise ValueError("to resume there must be checkpoints; give checkpoint_every, in steps")
+    if config.checkpoint_every:
+        checkpoints = Checkpoints(folder / CHECKPOINTS, config.keep_checkpoints)
+        if not resume and workers.share(bool(checkpoints.found())):
+            raise FileExistsError(
+                f"{checkpoints.folder} holds checkpoints of an earlier training; continue it with "
+                "--resume auto, or give another folder"
+            )
+    prepare(config.amp, workers.context)
+    run = Run(folder) if workers.is_first else None
+    history = History(run.folder if run else None)
+    if run:
+        run.save_config(net, config, workers=workers.size, **description)
+    try:
+        fit(net, batches, validation, config, workers, history, checkpoints, resume)
+    finally:
+        history.close()
+    if run:
+        run.save_weights(net)
+        learning_curves(history.rows, title, run.folder / "curves.png")
+    return history

@@ -1,67 +1,15 @@
-"""What a training is going to be, and what it was, as text."""
+"""What a training was, as text and figures."""
 
 from __future__ import annotations
 
-from typing import Sequence
+import math
+from pathlib import Path
+from typing import Mapping, Sequence
 
-import mxnet as mx
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 
-from ..models import summary
-from .config import TrainConfig
 from .history import Row
-from .memory import estimate
-from .schedule import Schedule
-
-
-def plan(net: mx.gluon.HybridBlock, config: TrainConfig, steps_per_epoch: int, workers: int) -> str:
-    """Return the memory that a training takes and its learning rates, epoch by epoch.
-
-    Parameters
-    ----------
-    net : DeepRect
-    config : TrainConfig
-    steps_per_epoch, workers : int
-    """
-    counts = summary(net)
-    images = -(-config.batch_size // workers)
-    memory = estimate(net, images)
-    table = [
-        ("parameters", f"{counts.parameters:,}"),
-        ("multiply-adds for an image", f"{counts.multiply_adds:,}"),
-        ("workers", f"{workers}, each with {images} of the {config.batch_size} images of a step"),
-        ("memory of a worker", _size(memory.total)),
-        ("  parameters, gradients, momentum", f"3 x {_size(memory.parameters)}"),
-        ("  activations and their gradients", _size(memory.activations)),
-        ("a checkpoint", _size(memory.parameters + memory.momentum)),
-        ("steps in an epoch", f"{steps_per_epoch:,}"),
-        ("steps in all", f"{_last_step(config, steps_per_epoch):,}"),
-    ]
-    return f"{_columns(table)}\n\n{_columns(_rates(config, steps_per_epoch))}"
-
-
-def _last_step(config: TrainConfig, steps_per_epoch: int) -> int:
-    steps = config.epochs * steps_per_epoch
-    return min(steps, config.max_steps) if config.max_steps else steps
-
-
-def _rates(config: TrainConfig, steps_per_epoch: int) -> list[tuple[str, str]]:
-    """Return (epochs, learning rate), equal epochs in one row."""
-    schedule, rows = Schedule(config, steps_per_epoch), []
-    epochs = -(-_last_step(config, steps_per_epoch) // steps_per_epoch)
-    for epoch in range(epochs):
-        first, last = (schedule.lr(epoch * steps_per_epoch + i) for i in (0, steps_per_epoch - 1))
-        rate = f"{first:.6g}" if first == last else f"{first:.6g} to {last:.6g}"
-        if rows and rows[-1][2] == rate:
-            rows[-1][1] = epoch
-        else:
-            rows.append([epoch, epoch, rate])
-    table = [("epochs", "learning rate"), *((f"{a} to {b}", rate) for a, b, rate in rows)]
-    if config.plateau:
-        after = f"{config.plateau} epochs without a validation error lower by {config.plateau_gain}"
-        table.append(("plateaus", f"/ 10, up to {config.plateau_drops} times, after {after}"))
-        if config.early_stop:
-            table.append(("", "and stop at the next"))
-    return table
 
 
 def results(rows: Sequence[Row]) -> str:
@@ -90,13 +38,80 @@ def results(rows: Sequence[Row]) -> str:
                 f"{row.images_per_second:.0f}",
             )
         )
-    return f"{_columns(table)}\nbest (*): {best.val_error:.2%} after epoch {best.epoch:.4g}"
+    return f"{columns(table)}\nbest (*): {best.val_error:.2%} after epoch {best.epoch:.4g}"
 
 
-def _size(count: int) -> str:
-    return f"{count / 2**30:.2f} GiB" if count >= 2**30 else f"{count / 2**20:.1f} MiB"
-
-
-def _columns(table: Sequence[Sequence[str]]) -> str:
+def columns(table: Sequence[Sequence[str]]) -> str:
     widths = [max(map(len, column)) for column in zip(*table)]
     return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in table)
+
+
+def loss_curves(runs: Mapping[str, Sequence[Row]], classes: int, title: str, path: Path) -> None:
+    """Draw the training loss of several runs over their steps, beside the loss of guessing.
+
+    Parameters
+    ----------
+    runs : mapping of label to rows
+    classes : int
+        Guessing among them costs ln(classes) nats.
+    title : str
+    path : Path
+        The picture's file; its suffix gives the format.
+    """
+    figure = Figure(figsize=(7, 4.2), dpi=120)
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    for label, rows in runs.items():
+        axes.plot([r.step for r in rows], [r.train_loss for r in rows], label=label)
+    axes.axhline(math.log(classes), color="0.6", linestyle=":", label=f"guessing: ln {classes}")
+    axes.set(xlabel="step", ylabel="training loss (nats)", title=title, ylim=(0, None))
+    axes.legend()
+    figure.tight_layout()
+    figure.savefig(path)
+
+
+def learning_curves(rows: Sequence[Row], title: str, path: Path) -> None:
+    """Draw the loss and the error of one run over its epochs.
+
+    Parameters
+    ----------
+    rows : sequence of Row
+    title : str
+    path : Path
+    """
+    compare_curves({"": rows}, path, title)
+
+
+def compare_curves(runs: Mapping[str, Sequence[Row]], path: Path, title: str = "") -> None:
+    """Draw the loss and the error of several runs over their epochs, each run in its colour.
+
+    Parameters
+    ----------
+    runs : mapping of label to rows
+    path : Path
+    title : str
+    """
+    figure = Figure(figsize=(9, 3.6), dpi=120)
+    FigureCanvasAgg(figure)
+    panels = figure.subplots(1, 2)
+    for axes, name, unit, scale in (
+        (panels[0], "loss", "nats", 1),
+        (panels[1], "error", "%", 100),
+    ):
+        for number, (label, rows) in enumerate(runs.items()):
+            for split, what in (("train", "training"), ("val", "validation")):
+                points = [
+                    (r.epoch, scale * getattr(r, f"{split}_{name}"))
+                    for r in rows
+                    if getattr(r, f"{split}_{name}") is not None
+                ]
+                style = {"label": f"{label} {what}".strip()}
+                if len(runs) > 1:
+                    style.update(color=f"C{number}", linestyle=":" if split == "train" else "-")
+                if points:
+                    axes.plot(*zip(*points), **style)
+        axes.set(xlabel="epoch", ylabel=f"{name} ({unit})", ylim=(0, None))
+        axes.legend()
+    figure.suptitle(title)
+    figure.tight_layout()
+    figure.savefig(path)

@@ -20,7 +20,7 @@ def findings(results: Results) -> list[Finding]:
         Finding(claim, paper, f"not run: `{COMMAND.format(config)}`", "cannot be tested here")
         for claim, (paper, config) in PAPER.items()
     ]
-    ensemble = "not run: the average of six such nets (`deeprect_gluon.evaluate.ensemble`)"
+    ensemble = "not run: the average of six such nets (`deeprect_gluon.evaluation.ensemble`)"
     lines.append(
         Finding("Table 7: six nets, top-5 test error", "4.94 %", ensemble, "cannot be tested here")
     )

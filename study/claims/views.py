@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from deeprect_gluon.data import fashion_mnist as data
-from deeprect_gluon.evaluate import dense_probabilities, top_errors
+from deeprect_gluon.evaluation import dense_probabilities, top_errors
 from deeprect_gluon.images import center_crop, normalise, resize_shorter, ten_crops
 from study import Claim, Finding, Results, verdict
 from study.command import run_claim

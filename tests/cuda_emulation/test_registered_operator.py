@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from emulated_prelu import DTYPES, HERE, SOURCES, TYPES, build
 
-from deeprect_gluon import library
+from deeprect_gluon import native
 
 MXNET = Path(mx.__file__).parent
 
@@ -23,7 +23,7 @@ def operator(tmp_path_factory):
         *("-Wl,-Bsymbolic", "-Wno-unused-parameter", f"-isystem{MXNET / 'include'}"),
         sources=(
             *(SOURCES / "register.cc", MXNET / "src" / "lib_api.cc"),
-            *(HERE / "emulated_operator.cc", library.PATH),
+            *(HERE / "emulated_operator.cc", native.PATH),
         ),
     )
     call = ctypes.CDLL(str(built)).emulated_operator

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from deeprect_gluon.data import records as recordio
 from deeprect_gluon.data.imagenet import ImageRecords
+from deeprect_gluon.data.imagenet_facts import MEAN, STD
 from deeprect_gluon.data.records import Shards
 from deeprect_gluon.images import Preprocess, read
-from deeprect_gluon.models.imagenet import MEAN, STD
 
 
 def small_views(folder, batch_size=4, train=True, **options):

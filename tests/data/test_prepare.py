@@ -17,12 +17,12 @@ import pytest
 from PIL import Image
 
 from deeprect_gluon.data import small_imagenet
+from deeprect_gluon.data.imagenet_facts import class_names, wordnet_ids
 from deeprect_gluon.data.imagenet_sources import Source, read_labels, scan_classes, scan_flat
 from deeprect_gluon.data.prepare import DamagedImagesError, find_classes, prepare, summary
 from deeprect_gluon.data.records import Shards, read_metadata, verify
 from deeprect_gluon.data.shard import Packing, recode
 from deeprect_gluon.images import read, resize_shorter
-from deeprect_gluon.models.imagenet import class_names, wordnet_ids
 
 DEVKIT = "ILSVRC2012_devkit_t12.tar.gz"
 PLAIN = Packing(images_per_shard=16)

@@ -17,7 +17,7 @@ from deeprect_gluon.export import export
 
 SOURCES = Path(__file__).parents[2] / "examples" / "cpp"
 COMPILER = shutil.which("g++")
-OPERATORS = dg.library.PATH
+OPERATORS = dg.native.PATH
 
 
 def has_headers():

@@ -8,7 +8,7 @@ import deeprect_gluon as dg
 import mxnet as mx  # isort: skip
 
 if sys.argv[1] == "kept":
-    assert dg.library.keep_memory()
+    assert dg.native.keep_memory()
 x, alpha = mx.nd.ones((64, 1 << 18)), mx.nd.ones((1,))
 faults = []
 # MXNet frees an output some time after its last use, so the first rounds may need more memory.

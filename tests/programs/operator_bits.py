@@ -51,7 +51,7 @@ def results(shape, axis, data_type, alpha_type, shared):
 
 
 def digest(threads):
-    dg.library.set_threads(threads)
+    dg.native.set_threads(threads)
     sha = hashlib.sha256()
     for shape, axis in CASES:
         for data_type, alpha_type in TYPES:
@@ -88,7 +88,7 @@ def conversion_digest():
 
 if __name__ == "__main__":
     report = {
-        "isa": dg.library.isa(),
+        "isa": dg.native.isa(),
         "digests": [digest(threads) for threads in (1, 2, 3)],
         "conversions": conversion_digest(),
     }

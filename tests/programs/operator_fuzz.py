@@ -109,7 +109,7 @@ def check(got, want, dtype, scale):
 )
 def fuzz(call, seed, mode, requests, consumers, view, special, threads):
     shape, axis, alpha_shape, data_type, alpha_type = call
-    dg.library.set_threads(threads)
+    dg.native.set_threads(threads)
     rng = np.random.default_rng(seed)
     x, dy = (random_array(rng, shape, data_type, special) for _ in range(2))
     alpha = random_array(rng, alpha_shape, alpha_type, False)

@@ -23,7 +23,8 @@ import numpy as np
 
 import deeprect_gluon as dg
 from deeprect_gluon.data import Batches, shift_and_flip
-from deeprect_gluon.train import Stopped, TrainConfig, Workers, session
+from deeprect_gluon.initializer import initialize
+from deeprect_gluon.train import Stopped, TrainConfig, Workers, loop
 
 SMALL_FILES = 4096
 
@@ -72,7 +73,7 @@ def train(folder, action="", step=-1, rank=None):
     validation = Batches(images[:50], labels[:50], 16, **part)
     small = {"stem": "small_image", "in_channels": 1, "input_size": 28, "pyramid": (2, 1)}
     net = dg.models.get_model("deeprect_small14", **small, classes=2, width=0.05, hidden=(16,))
-    session.initialize(net, "msra", "in", 1)
+    initialize(net, "msra", "in", 1)
     config = TrainConfig(
         epochs=3,
         batch_size=12,
@@ -84,7 +85,7 @@ def train(folder, action="", step=-1, rank=None):
         checkpoint_every=2,
         seed=4,
     )
-    session.train(net, data, validation, config, folder, workers, title="tiny", resume=True)
+    loop.train(net, data, validation, config, folder, workers, title="tiny", resume=True)
 
 
 def rank_process(job, environment, log):

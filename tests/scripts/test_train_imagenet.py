@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import zoo
-from deeprect_gluon import library
+from deeprect_gluon import native
 from deeprect_gluon.data import prepare, small_imagenet
 from deeprect_gluon.data.imagenet_sources import scan_classes
 from deeprect_gluon.data.shard import Packing
@@ -40,7 +40,7 @@ def shards(tmp_path_factory):
 def train(monkeypatch, capsys):
     """Return a function that runs the script in this process, and what it prints."""
     monkeypatch.delenv("DEEPRECT_DATA", raising=False)
-    monkeypatch.setattr(library, "keep_memory", lambda: True)  # it would be for the whole process
+    monkeypatch.setattr(native, "keep_memory", lambda: True)  # it would be for the whole process
     script = str(ROOT / "scripts" / "train_imagenet.py")
 
     def run(*arguments):

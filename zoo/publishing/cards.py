@@ -115,8 +115,8 @@ def write_cards(store: Store, folder: Path) -> list[Path]:
 
 def _write_card(store: Store, entry: dict, folder: Path) -> Path:
     # Only here, since these import Matplotlib and TensorBoard, which a card's text does not need.
-    from deeprect_gluon.plot import learning_curves
     from deeprect_gluon.train import history
+    from deeprect_gluon.train.report import learning_curves
 
     title = index_file.title(entry)
     store.read(entry["history"])  # refuses a damaged file

@@ -6,12 +6,9 @@ import json
 from pathlib import Path
 
 import mxnet as mx
-import numpy as np
 
 from deeprect_gluon import models
-from deeprect_gluon.params_file import read_params
 
-from ..pretrained import load_weights
 from .datasets import dataset_of
 
 CONFIG, WEIGHTS, HISTORY = "config.json", "weights.params", "history.csv"
@@ -56,8 +53,7 @@ def load_checkpoint(path: Path | str) -> models.DeepRect:
     path = path / WEIGHTS if path.is_dir() else path
     config = read_config(path.parent)
     net = models.get_model(**config["model"])
-    arrays = read_params(path)
-    load_weights(net, {name: a.astype(np.float32) for name, a in arrays.items()}, mx.cpu())
+    models.load_weights(net, path, mx.cpu())
     if config["dataset"] == "imagenet" and net.config["classes"] == 1000:
         return models.imagenet.describe(net)
     dataset = dataset_of(config)

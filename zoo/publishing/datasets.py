@@ -9,14 +9,12 @@ from typing import Callable, Sequence
 import mxnet as mx
 import numpy as np
 
-from deeprect_gluon.data import Batches, fashion_mnist
-from deeprect_gluon.data.imagenet import ImageRecords, decode
+from deeprect_gluon.data import Batches, fashion_mnist, imagenet_facts
+from deeprect_gluon.data.imagenet import DATASET as IMAGENET
+from deeprect_gluon.data.imagenet import ImageRecords, data_folder, decode
 from deeprect_gluon.data.records import Shards
 from deeprect_gluon.images import Preprocess
-from deeprect_gluon.models import imagenet
 from deeprect_gluon.train import evaluate
-from deeprect_gluon.train.imagenet import DATASET as IMAGENET
-from deeprect_gluon.train.imagenet import data_folder
 
 from ..index import suggest
 
@@ -104,14 +102,14 @@ class ImageNet:
         If it does not hold the shards.
     """
 
-    mean, std = imagenet.MEAN, imagenet.STD
+    mean, std = imagenet_facts.MEAN, imagenet_facts.STD
 
     def __init__(self, folder: Path | str | None = None):
         self.folder = data_folder(folder)
         self.classes = Shards(self.folder, "val").classes
 
     def preprocess(self, size: int) -> Preprocess:
-        return imagenet.preprocess(size)
+        return imagenet_facts.preprocess(size)
 
     def measure(self, net: mx.gluon.Block, size: int) -> dict:
         """Return loss, errors and images of a net with inputs of `size`."""

@@ -11,12 +11,11 @@ import mxnet as mx
 
 from deeprect_gluon import models
 from deeprect_gluon.images import Preprocess
-from deeprect_gluon.params_file import read_params
+from deeprect_gluon.models.weights import read_params
 
 from .. import index as index_file
 from .. import weights
 from ..places import Bucket, Folder, UnavailableError, Web, open_place
-from ..pretrained import load_weights
 from ..signatures import SECRET_KEY, key_from_environment, signature_name
 from ..store import FILES, INDEX
 from .checkpoints import CONFIG, HISTORY, WEIGHTS, read_config
@@ -138,7 +137,7 @@ def _describe(preprocess: Preprocess) -> dict:
 def _measure(config: dict, content: bytes, dataset: Dataset) -> dict:
     """Return metrics, parameters and multiply_adds of the net in an encoded weights file."""
     net = models.get_model(**config)
-    load_weights(net, weights.decode(content), mx.cpu())
+    models.load_weights(net, weights.decode(content), mx.cpu())
     net.hybridize()
     metrics = dataset.measure(net, config["input_size"])
     counts = models.summary(net)

@@ -7,7 +7,6 @@ import mxnet as mx
 from deeprect_gluon import models
 
 from .. import index as index_file
-from ..pretrained import load_weights
 from ..store import Store
 from ..weights import decode
 from .datasets import get_dataset
@@ -45,7 +44,7 @@ def verify(store: Store, metrics: bool = False) -> dict[str, str | None]:
 def _check_entry(store: Store, entry: dict, metrics: bool) -> None:
     store.read(entry["history"])
     net = models.get_model(**entry["config"])
-    load_weights(net, store.read(entry["weights"], decode), mx.cpu())
+    models.load_weights(net, store.read(entry["weights"], decode), mx.cpu())
     if metrics:
         net.hybridize()
         measured = get_dataset(entry["dataset"]).measure(net, entry["config"]["input_size"])

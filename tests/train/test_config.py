@@ -5,14 +5,14 @@ from pathlib import Path
 import pytest
 
 from deeprect_gluon import models
-from deeprect_gluon.train import recipe
+from deeprect_gluon.train import config
 
 CONFIGS = Path(__file__).parents[2] / "configs" / "imagenet"
 
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.stem)
 def test_the_shipped_recipes_are_the_papers(path):
-    found = recipe.read(path)
+    found = config.read(path)
     assert models.Config(**found.model).name == path.stem
     assert (found.train.batch_size, found.train.momentum) == (128, 0.9)
     assert (found.train.weight_decay, found.train.lr) == (5e-4, 0.01)
@@ -43,4 +43,4 @@ def test_mistakes_are_named(tmp_path, text, words):
     path = tmp_path / "recipe.yaml"
     path.write_text(text)
     with pytest.raises(ValueError, match=words):
-        recipe.read(path)
+        config.read(path)

@@ -5,7 +5,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deeprect_gluon.tiling import Layer, run_in_tiles
+from deeprect_gluon.evaluation.tiling import Layer, run_in_tiles
 
 
 @st.composite

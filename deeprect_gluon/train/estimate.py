@@ -19,9 +19,16 @@ parameters and a map of v values before the first fully-connected layer:
 from __future__ import annotations
 
 import argparse
+import json
+import math
 from dataclasses import dataclass
 
+import mxnet as mx
+
 from ..models import Config, get_model, model_names, summary
+from .config import TrainConfig
+from .report import columns
+from .schedule import Schedule
 
 _FLOAT = 4  # bytes
 _PASSES = 3  # forward, backward by data, backward by weights
@@ -121,6 +128,114 @@ def table(name: str, machine: Machine, batch: int, gpus: list[int]) -> str:
             f"| {n} | {sent:.0f} | {seconds} | {gain} | {paper:.2f} | {alone / paper:.1f} |"
         )
     return "\n".join(lines)
+
+
+# Nodes whose output is their input's memory.
+_VIEWS = ("null", "_copy", "Flatten", "Reshape")
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes of a worker: the net's and those of its part of a batch."""
+
+    parameters: int
+    gradients: int
+    momentum: int
+    activations: int
+
+    @property
+    def total(self) -> int:
+        return self.parameters + self.gradients + self.momentum + self.activations
+
+
+def estimate(net: mx.gluon.HybridBlock, images: int) -> Memory:
+    """Estimate the memory of a training step in float32 from the net's graph, without running it.
+
+    Parameters
+    ----------
+    net : DeepRect
+        Initialised or not.
+    images : int
+        Of one worker in a step.
+
+    Returns
+    -------
+    Memory
+        For the activations, the outputs of all layers and as much again for their gradients: on
+        the CPU what was measured exceeds that by 3 to 8 % (tests/train/test_estimate.py). The
+        buffers of MXNet and of the data come on top.
+    """
+    size = net.config["input_size"]
+    shape = (images, net.config["in_channels"], size, size)
+    graph = net(mx.sym.Variable("data"))
+    arguments, _, _ = graph.infer_shape(data=shape)
+    inputs = zip(graph.list_arguments(), arguments)
+    parameters = sum(math.prod(s) for name, s in inputs if name != "data")
+    internals = graph.get_internals()
+    _, outputs, _ = internals.infer_shape(data=shape)
+    operators = {n["name"]: n["op"] for n in json.loads(internals.tojson())["nodes"]}
+    activations = math.prod(shape)
+    for name, output in zip(internals.list_outputs(), outputs):
+        node = name[: -len("_output")] if name.endswith("_output") else name
+        if operators.get(node) not in _VIEWS:
+            activations += 2 * math.prod(output)
+    values = _FLOAT * parameters
+    return Memory(values, values, values, _FLOAT * activations)
+
+
+def plan(net: mx.gluon.HybridBlock, config: TrainConfig, steps_per_epoch: int, workers: int) -> str:
+    """Return the memory that a training takes and its learning rates, epoch by epoch.
+
+    Parameters
+    ----------
+    net : DeepRect
+    config : TrainConfig
+    steps_per_epoch, workers : int
+    """
+    counts = summary(net)
+    images = -(-config.batch_size // workers)
+    memory = estimate(net, images)
+    table = [
+        ("parameters", f"{counts.parameters:,}"),
+        ("multiply-adds for an image", f"{counts.multiply_adds:,}"),
+        ("workers", f"{workers}, each with {images} of the {config.batch_size} images of a step"),
+        ("memory of a worker", _size(memory.total)),
+        ("  parameters, gradients, momentum", f"3 x {_size(memory.parameters)}"),
+        ("  activations and their gradients", _size(memory.activations)),
+        ("a checkpoint", _size(memory.parameters + memory.momentum)),
+        ("steps in an epoch", f"{steps_per_epoch:,}"),
+        ("steps in all", f"{_last_step(config, steps_per_epoch):,}"),
+    ]
+    return f"{columns(table)}\n\n{columns(_rates(config, steps_per_epoch))}"
+
+
+def _last_step(config: TrainConfig, steps_per_epoch: int) -> int:
+    steps = config.epochs * steps_per_epoch
+    return min(steps, config.max_steps) if config.max_steps else steps
+
+
+def _rates(config: TrainConfig, steps_per_epoch: int) -> list[tuple[str, str]]:
+    """Return (epochs, learning rate), equal epochs in one row."""
+    schedule, rows = Schedule(config, steps_per_epoch), []
+    epochs = -(-_last_step(config, steps_per_epoch) // steps_per_epoch)
+    for epoch in range(epochs):
+        first, last = (schedule.lr(epoch * steps_per_epoch + i) for i in (0, steps_per_epoch - 1))
+        rate = f"{first:.6g}" if first == last else f"{first:.6g} to {last:.6g}"
+        if rows and rows[-1][2] == rate:
+            rows[-1][1] = epoch
+        else:
+            rows.append([epoch, epoch, rate])
+    table = [("epochs", "learning rate"), *((f"{a} to {b}", rate) for a, b, rate in rows)]
+    if config.plateau:
+        after = f"{config.plateau} epochs without a validation error lower by {config.plateau_gain}"
+        table.append(("plateaus", f"/ 10, up to {config.plateau_drops} times, after {after}"))
+        if config.early_stop:
+            table.append(("", "and stop at the next"))
+    return table
+
+
+def _size(count: int) -> str:
+    return f"{count / 2**30:.2f} GiB" if count >= 2**30 else f"{count / 2**20:.1f} MiB"
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from deeprect_gluon.params_file import read_params
+from deeprect_gluon.models.weights import read_params
 
 SHAPES = hnp.array_shapes(min_dims=1, max_dims=5, max_side=6)
 ARRAYS = hnp.arrays(st.sampled_from([np.float32, np.float16]), SHAPES)

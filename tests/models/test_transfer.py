@@ -5,6 +5,7 @@ import mxnet as mx
 import numpy as np
 import pytest
 
+from deeprect_gluon.data import imagenet_facts
 from deeprect_gluon.initializer import MSRA, rectifier_slopes
 from deeprect_gluon.models import get_model, imagenet, load_weights, register_with_gluoncv
 
@@ -84,6 +85,32 @@ def test_other_differences_are_refused_and_leave_the_net_alone(source, config, m
         np.testing.assert_array_equal(value, before[name])
 
 
+def test_a_net_without_values_takes_the_arrays_themselves():
+    source = make(activation="relu")
+    arrays = {name: np.array(value) for name, value in values(source).items()}
+    net = get_model(**source.config)
+    assert load_weights(net, arrays) == []
+    np.testing.assert_array_equal(net(X).asnumpy(), source(X).asnumpy())
+    # MXNet forbids writing to an array whose memory it has taken.
+    assert not any(array.flags.writeable for array in arrays.values())
+
+
+def test_a_net_without_values_cannot_keep_any():
+    net = get_model(**{**make().config, "classes": 3})
+    with pytest.raises(ValueError, match=r"do not give output.bias, which has no value yet"):
+        load_weights(net, make())
+
+
+def test_a_stranger_s_file_is_not_read_by_mxnet(tmp_path, monkeypatch):
+    net, path = make(), tmp_path / "net.params"
+    net.save_parameters(str(path))
+    monkeypatch.delattr(mx.nd, "load")
+    assert load_weights(make(seed=2), path) == []
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(ValueError, match="is not a parameter file, or is damaged"):
+        load_weights(net, path)
+
+
 def test_gluoncv_knows_the_nets_after_registration():
     names = register_with_gluoncv()
     assert set(names) <= set(gluoncv.model_zoo.get_model_list())
@@ -111,7 +138,7 @@ def test_imagenet_describes_classes_and_preprocessing():
     x = net.preprocess(image)
     assert x.shape == (1, 3, 224, 224)
     np.testing.assert_allclose(
-        x[0, :, 0, 0].asnumpy(), (1 - np.array(imagenet.MEAN)) / imagenet.STD
+        x[0, :, 0, 0].asnumpy(), (1 - np.array(imagenet_facts.MEAN)) / imagenet_facts.STD
     )
     assert net(x).shape == (1, 1000)
     with pytest.raises(ValueError, match="10 classes and 3 channels is no net of ImageNet"):

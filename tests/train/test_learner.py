@@ -3,7 +3,7 @@
 import mxnet as mx
 import pytest
 
-from deeprect_gluon.train.precision import prepare
+from deeprect_gluon.train.learner import prepare
 
 
 def test_on_the_cpu(run_program):

@@ -9,7 +9,7 @@ from typing import Iterable, Iterator, NamedTuple
 import numpy as np
 from PIL import Image, ImageDraw
 
-from . import images
+from .decoding import read
 
 
 class Guess(NamedTuple):
@@ -58,9 +58,9 @@ def load(source: str, channels: int, timeout: float = 30) -> np.ndarray:
         If it cannot be read.
     """
     if not is_url(source):
-        return images.read(source, channels)
+        return read(source, channels)
     with urllib.request.urlopen(source, timeout=timeout) as response:
-        return images.read(response.read(), channels)
+        return read(response.read(), channels)
 
 
 def likeliest(probabilities: np.ndarray, classes: tuple[str, ...] | None, top: int) -> list[Guess]:

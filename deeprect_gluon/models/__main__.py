@@ -1,6 +1,6 @@
 """Prints the layers of a network with its parameters and multiply-adds, beside the paper's figure.
 
-python -m deeprect_gluon.summary deeprect_c
+python -m deeprect_gluon.models deeprect_c
 """
 
 from __future__ import annotations
@@ -8,12 +8,12 @@ from __future__ import annotations
 import argparse
 import sys
 
-from .models import ARCHITECTURES, get_model, model_names, summary
+from . import ARCHITECTURES, get_model, model_names, summary
 
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
-        prog="python -m deeprect_gluon.summary",
+        prog="python -m deeprect_gluon.models",
         description=__doc__.splitlines()[0],
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )

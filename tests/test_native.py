@@ -7,7 +7,7 @@ import pytest
 
 import deeprect_gluon as dg
 
-CORES = dg.library.physical_cores()
+CORES = dg.native.physical_cores()
 ORDERS = [("mxnet", "deeprect_gluon"), ("deeprect_gluon", "mxnet")]
 
 
@@ -41,7 +41,7 @@ def test_the_users_own_number_of_threads_stays(order, helpers):
 
 def test_threads_must_be_at_least_one():
     with pytest.raises(ValueError, match="count=0"):
-        dg.library.set_threads(0)
+        dg.native.set_threads(0)
 
 
 def test_import_after_a_graph_was_built_is_warned_of(run_program):

@@ -2,11 +2,11 @@
 
 import pytest
 
-from deeprect_gluon import summary
+from deeprect_gluon.models.__main__ import main
 
 
 def test_prints_the_table_and_the_paper_s_figure(capsys):
-    summary.main(["deeprect_c"])
+    main(["deeprect_c"])
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == ["layer", "output", "parameters", "multiply-adds"]
     assert lines[1].split() == ["conv1_1", "96x112x112", "14,304", "177,020,928"]
@@ -15,10 +15,10 @@ def test_prints_the_table_and_the_paper_s_figure(capsys):
 
 
 def test_leaves_the_paper_out_of_another_network(capsys):
-    summary.main(["deeprect_c", "--classes", "10"])
+    main(["deeprect_c", "--classes", "10"])
     assert "Table 3" not in capsys.readouterr().out
 
 
 def test_bad_input_is_one_line():
-    with pytest.raises(SystemExit, match=r"^python -m deeprect_gluon.summary: unknown model 'x'"):
-        summary.main(["x"])
+    with pytest.raises(SystemExit, match=r"^python -m deeprect_gluon.models: unknown model 'x'"):
+        main(["x"])

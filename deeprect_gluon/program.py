@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Callable
 
-from .loop import Stopped
+from .train.loop import Stopped
 
 
 def run_program(main: Callable[[], None]) -> None:

@@ -1,0 +1,178 @@
+"""Read files of parameters, and load them or another net's weights into a net.
+
+Files are read without MXNet, whose own reader trusts the sizes in them.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from pathlib import Path
+from typing import Mapping, Sequence
+
+import mxnet as mx
+import numpy as np
+
+from ..initializer.parameters import set_first_value
+from .network import DeepRect
+
+_HEAD = ("output.weight", "output.bias")
+
+_LIST, _ARRAY = 0x112, 0xF993FAC9  # the magic numbers of a list of arrays and of a dense array
+_DTYPES = {0: np.dtype("<f4"), 2: np.dtype("<f2")}  # by MXNet's numbers
+_MOST_AXES, _LONGEST_NAME = 8, 1000
+_DENSE = 0
+
+
+class _Reader:
+    """A cursor over bytes that never leaves them."""
+
+    def __init__(self, content: bytes):
+        self._content = memoryview(content)
+        self._position = 0
+
+    @property
+    def rest(self) -> int:
+        return len(self._content) - self._position
+
+    def take(self, size: int) -> memoryview:
+        if not 0 <= size <= self.rest:
+            raise ValueError(
+                f"{size} bytes are announced at byte {self._position}, {self.rest} are left"
+            )
+        self._position += size
+        return self._content[self._position - size : self._position]
+
+    def numbers(self, form: str) -> tuple:
+        return struct.unpack(f"<{form}", self.take(struct.calcsize(f"<{form}")))
+
+
+def read_params(path: Path) -> dict[str, np.ndarray]:
+    """Return the arrays of a file that `mx.nd.save` wrote, by the names it has for them.
+
+    Parameters
+    ----------
+    path : Path
+        Of dense float32 and float16 arrays; every size in it is checked before it is used.
+
+    Raises
+    ------
+    ValueError
+        If it is anything else; the message says what is wrong.
+    """
+    reader = _Reader(path.read_bytes())
+    try:
+        magic, _, count = reader.numbers("QQQ")
+        if magic != _LIST:
+            raise ValueError(f"it begins with {magic:#x}, not {_LIST:#x}")
+        # An array takes more bytes than one, so that a false count ends at the file's end.
+        arrays = [_array(reader) for _ in range(min(count, reader.rest))]
+        (names,) = reader.numbers("Q")
+        if not len(arrays) == count == names:
+            raise ValueError(f"{names} names for {count} arrays")
+        named = {_name(reader): array for array in arrays}
+        if len(named) < count:
+            raise ValueError("two arrays have the same name")
+        if reader.rest:
+            raise ValueError(f"{reader.rest} bytes follow after its end")
+    except ValueError as error:
+        raise ValueError(f"{path} is not a parameter file, or is damaged: {error}") from error
+    return named
+
+
+def _array(reader: _Reader) -> np.ndarray:
+    magic, storage, axes = reader.numbers("IiI")
+    if (magic, storage) != (_ARRAY, _DENSE) or not 1 <= axes <= _MOST_AXES:
+        raise ValueError(f"an array of kind {magic:#x}, storage {storage} and {axes} axes")
+    shape = reader.numbers(f"{axes}q")
+    _, _, kind = reader.numbers("iii")  # after the device where it was
+    if kind not in _DTYPES or min(shape) < 1:
+        raise ValueError(f"an array of type {kind} and shape {shape}")
+    content = reader.take(math.prod(shape) * _DTYPES[kind].itemsize)
+    return np.frombuffer(content, _DTYPES[kind]).reshape(shape)
+
+
+def _name(reader: _Reader) -> str:
+    (length,) = reader.numbers("Q")
+    if length > _LONGEST_NAME:
+        raise ValueError(f"a name of {length} bytes")
+    return bytes(reader.take(length)).decode()
+
+
+def load_weights(
+    net: DeepRect,
+    source: DeepRect | Path | str | Mapping[str, np.ndarray],
+    ctx: mx.Context | Sequence[mx.Context] | None = None,
+) -> list[str]:
+    """Fill a net with weights, which may be those of another activation or number of classes.
+
+    The slopes of a PReLU net stay as they are if the source, a ReLU net, has none. The output layer
+    stays as it is if the source has another number of classes. All else must fit.
+
+    Parameters
+    ----------
+    net : DeepRect
+        Initialised or not. What stays as it is must be initialised.
+    source : DeepRect, path or mapping of structural name to array
+        A net, a file that `save_parameters` wrote, or arrays. Where the net is not initialised it
+        keeps the memory of float32 arrays: use them for nothing else.
+    ctx : Context or list of Context, optional
+        Where a net that is not initialised gets its parameters; by default the current context.
+
+    Returns
+    -------
+    list of str
+        The structural names of the parameters that stayed as they were.
+
+    Raises
+    ------
+    ValueError
+        If the source lacks other parameters, has slopes that the net has not, or has other shapes;
+        if the file is damaged; or if a parameter that is to stay has no value. The net is unchanged
+        then.
+    """
+    if isinstance(source, DeepRect):
+        own = source._collect_params_with_prefix()
+        found = {name: parameter.data().asnumpy() for name, parameter in own.items()}
+    else:
+        found = dict(source) if isinstance(source, Mapping) else read_params(Path(source))
+    parameters = net._collect_params_with_prefix()
+    kept = set()
+    if not any(map(_is_slope, found)):
+        kept.update(filter(_is_slope, parameters))
+    if _HEAD[0] in found and len(found[_HEAD[0]]) != net.config["classes"]:
+        kept.update(_HEAD)
+        found = {name: array for name, array in found.items() if name not in _HEAD}
+    _check_fit(net, {name: array.shape for name, array in found.items()}, kept)
+    for name, array in found.items():
+        parameter = parameters[name]
+        if parameter._data is None:
+            # MXNet's kernels need arrays at even addresses that they may write to.
+            values = np.require(array, np.dtype(parameter.dtype), ("C", "A", "W"))
+            set_first_value(parameter, values, ctx or mx.current_context())
+        else:
+            parameter.set_data(array)
+    return sorted(kept)
+
+
+def _is_slope(name: str) -> bool:
+    return name.endswith(".alpha")
+
+
+def _check_fit(net: DeepRect, theirs: dict[str, tuple[int, ...]], kept: set[str]) -> None:
+    """Refuse shapes that a net has not, by name, and parameters to keep that have no value."""
+    parameters = net._collect_params_with_prefix()
+    ours = {name: parameter.shape for name, parameter in parameters.items()}
+    wrong = [n for n in {**ours, **theirs} if n not in kept and theirs.get(n) != ours.get(n)]
+    if wrong:
+        name, more = wrong[0], len(wrong) - 1
+        raise ValueError(
+            f"the weights do not fit {net.config['name']} with {net.config['activation']}: {name} "
+            f"has shape {theirs.get(name, 'none')} there and {ours.get(name, 'none')} here"
+            + (f", and {more} more parameters do not fit" if more else "")
+        )
+    empty = [name for name in sorted(kept) if parameters[name]._data is None]
+    if empty:
+        raise ValueError(
+            f"the weights do not give {empty[0]}, which has no value yet; initialise the net first"
+        )
