@@ -20,7 +20,7 @@ from deeprect_gluon.train.imagenet import Training
 
 CONFIGS = Path(__file__).parents[1] / "configs" / "imagenet"
 MODEL = ("activation", "width", "hidden", "dropout", "input_size", "pyramid")
-DATA = ("folder", "sides", "colour", "threads", "dali")
+DATA = ("folder", "sides", "colour", "threads")
 
 
 def parse() -> argparse.Namespace:
@@ -40,7 +40,6 @@ def parse() -> argparse.Namespace:
     add("--sides", type=int, nargs=2, metavar="PIXELS", help="range of the shorter side", **given)
     add("--colour", type=float, help="strength of the shift of colours", **given)
     add("--threads", type=int, help="that decode and augment", **given)
-    add("--dali", action="store_true", help="NVIDIA DALI decodes and resizes", **given)
 
     group = parser.add_argument_group("net, instead of the recipe's")
     add = group.add_argument

@@ -46,7 +46,6 @@ class TrainConfig:
     weight_decay: float = _setting(5e-4, "weight decay; slopes never take it")
     bias_decay: bool = _setting(True, "weight decay on biases too")
     amp: str = _setting("none", f"mixed precision: {', '.join(AMP)}")
-    fp16_allreduce: bool = _setting(False, "send gradients between workers in float16")
     seed: int = _setting(0, "of the order of the data, its augmentation and dropout")
     max_steps: int = _setting(0, "stop after so many steps (0: no limit)")
     report_every: int = _setting(20, "steps between two rows of the history")
@@ -111,8 +110,7 @@ class Recipe:
     init : dict
         `rule` and `fan` of `initializer.initialize`.
     data : dict
-        `folder`, `sides`, `colour` and `threads` of `data.imagenet.ImageRecords`, and `dali`:
-        whether NVIDIA DALI makes the training images, on the worker's GPU if it has one.
+        `folder`, `sides`, `colour` and `threads` of `data.imagenet.ImageRecords`.
     train : TrainConfig
     """
 
@@ -129,7 +127,7 @@ class Recipe:
 _KNOWN = {
     "model": [field.name for field in fields(Config) if field.name != "classes"],
     "init": ["rule", "fan"],
-    "data": ["folder", "sides", "colour", "threads", "dali"],
+    "data": ["folder", "sides", "colour", "threads"],
     "train": [field.name for field in fields(TrainConfig)],
 }
 _DEFAULTS = {"init": {"rule": "msra", "fan": "in"}}

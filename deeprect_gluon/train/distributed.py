@@ -55,9 +55,7 @@ class Workers:
     def is_first(self) -> bool:
         return self.rank == 0
 
-    def trainer(
-        self, net: mx.gluon.Block, optimizer_params: dict, fp16_allreduce: bool = False
-    ) -> mx.gluon.Trainer:
+    def trainer(self, net: mx.gluon.Block, optimizer_params: dict) -> mx.gluon.Trainer:
         """Return an SGD trainer that starts all workers from the first one's parameters.
 
         Where there are several, `trainer.step(n)` divides the sum of all their gradients by
@@ -67,10 +65,7 @@ class Workers:
         if self._hvd is None:
             return mx.gluon.Trainer(parameters, "fusedsgd", optimizer_params, kvstore=None)
         self._hvd.broadcast_parameters(parameters, root_rank=0)
-        compression = self._hvd.Compression.fp16 if fp16_allreduce else self._hvd.Compression.none
-        return self._hvd.DistributedTrainer(
-            parameters, "fusedsgd", optimizer_params, compression=compression
-        )
+        return self._hvd.DistributedTrainer(parameters, "fusedsgd", optimizer_params)
 
     def sum(self, values: np.ndarray) -> np.ndarray:
         """Return the sum over the workers of a float64 array; the same bits on each of them."""

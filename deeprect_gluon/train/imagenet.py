@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 
 from .. import models
-from ..data.dali import DALIRecords
 from ..data.imagenet import DATASET, ImageRecords, data_folder
 from ..initializer import initialize
 from . import loop
@@ -45,12 +43,7 @@ class Training:
         part["threads"] = data.pop("threads", None)
         config = recipe.train
         sides = tuple(data.pop("sides", (256, 512)))
-        records = ImageRecords
-        if data.pop("dali", False):
-            context = workers.context
-            gpu = context.device_id if context.device_type == "gpu" else None
-            records = partial(DALIRecords, device=gpu)
-        self.train = records(
+        self.train = ImageRecords(
             self.folder,
             "train",
             config.batch_size,

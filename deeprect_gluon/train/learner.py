@@ -57,7 +57,6 @@ class Learner:
         self.trainer = workers.trainer(
             net,
             {"momentum": config.momentum, "wd": config.weight_decay, "learning_rate": config.lr},
-            config.fp16_allreduce,
         )
         self._loss_scale = LossScale(config.amp, self.trainer)
 
@@ -129,6 +128,8 @@ class Learner:
             If it belongs to another training; the message says what differs.
         """
         now, then = self._made_with(), state["made_with"]
+        # A setting that a later version left out counts as one that is off.
+        now = {**dict.fromkeys(then, False), **now}
         different = [f"{k}={then.get(k)}, not {v}" for k, v in now.items() if then.get(k) != v]
         if different:
             raise ValueError(f"it was made with {'; '.join(different)}")

@@ -126,12 +126,25 @@ def test_another_training_is_not_continued(tmp_path):
     fit(make_net(), make_batches(), None, config, checkpoints=checkpoints)
     ((step, path),) = checkpoints.found()
     assert step == 2
+
+    def resume_with(old_settings):
+        """Continue from the checkpoint of an older version, which had more settings."""
+        (_, arrays, state) = checkpoints.latest()
+        state["made_with"].update(old_settings)
+        old = Checkpoints(tmp_path / "old", keep=1)
+        arrays = {name: mx.nd.array(a, dtype=a.dtype) for name, a in arrays.items()}
+        old.save(2, arrays, state)
+        fit(make_net(), make_batches(), None, config, checkpoints=old, resume=True)
+
     other = dataclasses.replace(config, lr=0.5, momentum=0.8)
     with pytest.raises(ValueError, match="cannot be continued: it was made with") as caught:
         fit(make_net(), make_batches(), None, other, checkpoints=checkpoints, resume=True)
     assert str(caught.value) == (
         f"{path} cannot be continued: it was made with lr=0.05, not 0.5; momentum=0.9, not 0.8"
     )
+    with pytest.raises(ValueError, match="made with fp16_allreduce=True, not False"):
+        resume_with({"fp16_allreduce": True})
+    resume_with({"fp16_allreduce": False})
     net = mx.gluon.nn.Dense(5, in_units=72)
     net.initialize()
     with pytest.raises(ValueError, match="it was made with another net"):
