@@ -1,26 +1,10 @@
-"""The study of the paper's claims: runs that are done once, and a report made from their rows.
+"""The paper's claims measured again: `python -m study run` and `python -m study report`.
 
-The claims themselves are study/claims/*.py.
+claims      the claims: which nets are trained or timed, and what the paper says of them
+claim       what a claim consists of, its runs, and their results
+runner      the runs that are not done yet, each in a process of its own (worker)
+rows        the files of finished runs
+training    trainings of narrow nets on Fashion-MNIST
+statistics  intervals over seeds, and verdicts
+report      docs/reproduction.md, written from the rows, with its figures
 """
-
-from .claim import Claim, Finding, Results
-from .command import main
-from .figures import Figure, Panel, Series
-from .report import Report
-from .runner import study
-from .statistics import Interval, mean_interval, verdict
-
-__all__ = [
-    "Claim",
-    "Figure",
-    "Finding",
-    "Interval",
-    "Panel",
-    "Report",
-    "Results",
-    "Series",
-    "main",
-    "mean_interval",
-    "study",
-    "verdict",
-]

@@ -9,8 +9,7 @@ from deeprect_gluon.files import write_text_atomically
 
 from .claim import Claim, Finding, Results, runs
 from .figures import Figure, draw, drawn_digest
-from .rows import Row, read_rows
-from .runner import rows_path
+from .rows import Row, read_rows, rows_path
 
 NAME = "reproduction.md"
 IMAGES = Path("images", "reproduction")

@@ -13,6 +13,11 @@ from deeprect_gluon.files import write_text_atomically
 Row = Dict[str, Any]
 
 
+def rows_path(folder: Path, name: str) -> Path:
+    """Return the file of a claim's rows in the study's folder."""
+    return folder / "results" / f"{name}.jsonl"
+
+
 def read_rows(path: Path) -> list[Row]:
     """Return the rows of a file; none if there is no such file.
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
-import json
 import os
 import subprocess
 import sys
@@ -13,16 +11,9 @@ from pathlib import Path
 from typing import IO, Iterator, Sequence
 
 from deeprect_gluon import native
-from deeprect_gluon.version import __version__
 
 from .claim import Claim, Run, runs
-from .rows import add_row, read_rows
-
-ROOT = Path(__file__).parents[1]
-
-
-def rows_path(folder: Path, name: str) -> Path:
-    return folder / "results" / f"{name}.jsonl"
+from .rows import read_rows, rows_path
 
 
 def pending(claims: Sequence[Claim], folder: Path, quick: bool) -> list[Run]:
@@ -43,55 +34,18 @@ def pending(claims: Sequence[Claim], folder: Path, quick: bool) -> list[Run]:
     return sorted(waiting, key=rank)
 
 
-def commit() -> str | None:
-    """Return the commit of the code, with "+changes" if it was changed since; None without git."""
-
-    def git(*arguments: str) -> subprocess.CompletedProcess:
-        command = ["git", *arguments]
-        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-
-    try:
-        head = git("rev-parse", "--short", "HEAD")
-        if head.returncode:
-            return None
-        changes = git("status", "--porcelain", "--", "deeprect_gluon", "src", "study").stdout
-    except FileNotFoundError:
-        return None
-    return head.stdout.strip() + ("+changes" if changes else "")
-
-
-def measure(run: Run, folder: Path) -> None:
-    """Do a run in this process, and keep its row."""
-    native.keep_memory()
-    version = commit()
-    begun = time.perf_counter()
-    result = run.claim.measure(run.config, run.seed)
-    row = {
-        "case": run.case,
-        "seed": run.seed,
-        "config": run.config,
-        "version": __version__,
-        "commit": version,
-        "threads": int(os.environ["OMP_NUM_THREADS"]),
-        "isa": native.isa(),
-        "seconds": round(time.perf_counter() - begun, 1),
-        "result": result,
-    }
-    add_row(rows_path(folder, run.claim.name), row)
-
-
 class _Process:
     """A run in a process of its own: the script of its claim, asked for this run alone."""
 
     def __init__(self, run: Run, folder: Path, quick: bool, threads: int):
         self.run, self._begun = run, time.perf_counter()
-        script = inspect.getfile(run.claim.measure)
-        what = json.dumps({"case": run.case, "seed": run.seed})
-        command = [sys.executable, script, "--folder", str(folder), "--one", what]
+        module = run.claim.measure.__module__
+        what = [module, run.case, str(run.seed), str(folder)]
+        command = [sys.executable, "-m", "study.worker", *what]
         self._errors: IO = tempfile.TemporaryFile("w+")  # noqa: SIM115 (it lives as long as the run)
         self._process = subprocess.Popen(
             [*command, "--quick"] if quick else command,
-            env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": str(threads)},
+            env={**os.environ, "OMP_NUM_THREADS": str(threads)},
             stdout=self._errors,
             stderr=self._errors,
         )
@@ -114,7 +68,9 @@ class _Process:
         self._process.wait()
 
 
-def study(claims: Sequence[Claim], folder: Path, quick: bool = False, jobs: int = 0) -> list[str]:
+def run_pending(
+    claims: Sequence[Claim], folder: Path, quick: bool = False, jobs: int = 0
+) -> list[str]:
     """Do all the runs that have no row yet.
 
     Parameters

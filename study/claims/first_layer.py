@@ -1,4 +1,3 @@
-#!/usr/bin/env python
 """Table 3: a 7x7 first layer with stride 2 in place of 3x3 layers on large maps.
 
 The paper gives model A such a layer and moves VGG-19's other three layers from the large maps to
@@ -21,8 +20,9 @@ import mxnet as mx
 from deeprect_gluon.models import Config
 from deeprect_gluon.models.config import MaxPool
 from deeprect_gluon.nn import ConvPReLU
-from study import Claim, Finding, Results, verdict
-from study.command import run_claim
+
+from ..claim import Claim, Finding, Results
+from ..statistics import verdict
 
 KINDS = {"direct": False, "Winograd": None}
 # Layers of the same number of multiply-adds, by their map: input and output channels.
@@ -141,6 +141,3 @@ CLAIM = Claim(
     seeds=3,
     alone=True,
 )
-
-if __name__ == "__main__":
-    run_claim(CLAIM)

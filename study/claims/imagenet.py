@@ -5,7 +5,7 @@ Nothing here was trained on ImageNet: it needs the images, GPUs and weeks. These
 
 from __future__ import annotations
 
-from study import Claim, Finding, Results
+from ..claim import Claim, Finding, Results
 
 COMMAND = "horovodrun -np 8 python scripts/train_imagenet.py --config configs/imagenet/{}.yaml"
 PAPER = {

@@ -1,4 +1,3 @@
-#!/usr/bin/env python
 """Figures 2 and 3: which initialisation lets a deep rectifier net learn.
 
 Three depths: the 14-layer net, the 22-layer model B of Table 3 at 32x32, and the 30-layer net, an
@@ -23,9 +22,11 @@ import numpy as np
 from deeprect_gluon.data import fashion_mnist as data
 from deeprect_gluon.initializer import MSRA, rectifier_slopes
 from deeprect_gluon.models import DeepRect
-from study import Claim, Figure, Finding, Panel, Results, Series, verdict
-from study.command import run_claim
-from study.training import build, initialize, loss_curve, train
+
+from ..claim import Claim, Finding, Results
+from ..figures import Figure, Panel, Series
+from ..statistics import verdict
+from ..training import build, initialize, loss_curve, train
 
 STARTED = 2.0
 NETS = {14: "deeprect_small14", 22: "deeprect_b", 30: "deeprect_small30"}
@@ -155,6 +156,3 @@ CLAIM = Claim(
     figures=figures,
     first=True,
 )
-
-if __name__ == "__main__":
-    run_claim(CLAIM)

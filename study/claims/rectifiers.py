@@ -1,4 +1,3 @@
-#!/usr/bin/env python
 """Table 2: ReLU against PReLU, one slope for each layer or for each channel.
 
 The published 14-layer net of 2x2 filters, its first layer made for small images, with all its
@@ -13,9 +12,11 @@ how fast a net converges.
 from __future__ import annotations
 
 from deeprect_gluon.data import shift_and_flip
-from study import Claim, Figure, Finding, Panel, Results, Series, verdict
-from study.command import run_claim
-from study.training import build, initialize, loss_curve, train
+
+from ..claim import Claim, Finding, Results
+from ..figures import Figure, Panel, Series
+from ..statistics import verdict
+from ..training import build, initialize, loss_curve, train
 
 ACTIVATIONS = {
     "relu": "ReLU",
@@ -131,6 +132,3 @@ CLAIM = Claim(
     figures=figures,
     first=True,
 )
-
-if __name__ == "__main__":
-    run_claim(CLAIM)

@@ -11,8 +11,10 @@ from __future__ import annotations
 
 from scipy.stats import spearmanr
 
-from study import Claim, Figure, Finding, Panel, Results, Series, verdict
-from study.claims.rectifiers import ACTIVATIONS, REGIMES
+from ..claim import Claim, Finding, Results
+from ..figures import Figure, Panel, Series
+from ..statistics import verdict
+from .rectifiers import ACTIVATIONS, REGIMES
 
 LAYERS = ["conv1_1", *(f"conv2_{i}" for i in range(1, 5)), *(f"conv3_{i}" for i in range(1, 7))]
 LAYERS += ["fc1", "fc2"]

@@ -1,4 +1,3 @@
-#!/usr/bin/env python
 """Section 2.2: the variance of signals and gradients through depth, predicted and measured.
 
 The 30-layer net at its published widths, ReLU, freshly initialised; test images enlarged to
@@ -22,16 +21,19 @@ import numpy as np
 from deeprect_gluon.data import fashion_mnist as data
 from deeprect_gluon.images import normalise, resize_shorter
 from deeprect_gluon.initializer import MSRA, rectifier_slopes, variance_report
-from deeprect_gluon.models import ARCHITECTURES
+from deeprect_gluon.models import ARCHITECTURES, DeepRect
 from deeprect_gluon.models.architectures import conv3x3
-from study import Claim, Figure, Finding, Panel, Results, Series, verdict
-from study.command import run_claim
-from study.training import build, initialize
 
-VGG_B = "vgg_b"
-ARCHITECTURES[VGG_B] = ARCHITECTURES["vgg19"]._replace(
-    stages=tuple(conv3x3(filters, 2) for filters in (128, 256, 512, 512)), multiply_adds=None
-)
+from ..claim import Claim, Finding, Results
+from ..figures import Figure, Panel, Series
+from ..statistics import verdict
+from ..training import build, initialize
+
+VGG_B = {
+    "vgg_b": ARCHITECTURES["vgg19"]._replace(
+        stages=tuple(conv3x3(filters, 2) for filters in (128, 256, 512, 512)), multiply_adds=None
+    )
+}
 EXAMPLE = "worked example"
 RULES = {
     "MSRA, fan-in": {"rule": "msra", "fan": "in"},
@@ -69,6 +71,17 @@ def measure(config: dict, seed: int) -> dict:
     return result
 
 
+def build_vgg_b(input_size: int) -> DeepRect:
+    return build(
+        "relu",
+        name="vgg_b",
+        architectures=VGG_B,
+        input_size=input_size,
+        pyramid=(1,),
+        hidden=(),
+    )
+
+
 def attenuation(x: mx.nd.NDArray, seed: int) -> float:
     """Return how many times smaller std 0.01 makes the gradient of VGG-B's second layer's input.
 
@@ -76,7 +89,7 @@ def attenuation(x: mx.nd.NDArray, seed: int) -> float:
     """
     gradients = []
     for fixed in (False, True):
-        net = build("relu", name=VGG_B, input_size=x.shape[2], pyramid=(1,), hidden=())
+        net = build_vgg_b(x.shape[2])
         slopes = rectifier_slopes(net)
         _, *convolutions = [name for name in slopes if "_conv" in name]
         stds = dict.fromkeys(convolutions, 0.01) if fixed else {}
@@ -150,6 +163,3 @@ CLAIM = Claim(
     findings=findings,
     figures=figures,
 )
-
-if __name__ == "__main__":
-    run_claim(CLAIM)

@@ -1,4 +1,3 @@
-#!/usr/bin/env python
 """Tables 4 and 5: testing in several views and at several scales.
 
 The paper's sizes divided by eight: a 14-layer PReLU net for inputs of 28 pixels is trained on
@@ -18,9 +17,10 @@ from PIL import Image
 from deeprect_gluon.data import fashion_mnist as data
 from deeprect_gluon.evaluation import dense_probabilities, top_errors
 from deeprect_gluon.images import center_crop, normalise, resize_shorter, ten_crops
-from study import Claim, Finding, Results, verdict
-from study.command import run_claim
-from study.training import build, initialize, train
+
+from ..claim import Claim, Finding, Results
+from ..statistics import verdict
+from ..training import build, initialize, train
 
 SIDES = (32, 48, 60)
 JITTER = (32, 64)
@@ -130,6 +130,3 @@ CLAIM = Claim(
     findings=findings,
     table=table,
 )
-
-if __name__ == "__main__":
-    run_claim(CLAIM)

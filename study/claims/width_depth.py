@@ -1,4 +1,3 @@
-#!/usr/bin/env python
 """Width against depth: model B, deeper, and wider as model C.
 
 The paper made B wider rather than deeper for its best model: with three to nine more layers B's
@@ -10,17 +9,22 @@ B's multiply-adds, nine layers more 1.5 times.
 
 from __future__ import annotations
 
-from deeprect_gluon.models import ARCHITECTURES
-from study import Claim, Figure, Finding, Panel, Results, Series, verdict
-from study.command import run_claim
-from study.training import build, initialize, train
+from deeprect_gluon.models import ARCHITECTURES, DeepRect
+
+from ..claim import Claim, Finding, Results
+from ..figures import Figure, Panel, Series
+from ..statistics import verdict
+from ..training import build, initialize, train
 
 B = ARCHITECTURES["deeprect_b"]
-for more in (1, 3):  # layers more in each of the three stages
-    ARCHITECTURES[f"deeprect_b{22 + 3 * more}"] = B._replace(
+# B with more layers in each of its three stages.
+DEEPER = {
+    f"deeprect_b{22 + 3 * more}": B._replace(
         stages=tuple(stage._replace(times=stage.times + more) for stage in B.stages),
         multiply_adds=None,
     )
+    for more in (1, 3)
+}
 NETS = {
     "B, 22 layers": "deeprect_b",
     "B and 3 layers": "deeprect_b25",
@@ -37,8 +41,13 @@ def cases(quick: bool) -> dict:
     return {case: {"name": name, "train": training} for case, name in NETS.items()}
 
 
+def build_net(name: str) -> DeepRect:
+    table = {**ARCHITECTURES, **DEEPER}
+    return build("prelu", name=name, architectures=table, width=0.125, hidden=(256, 256))
+
+
 def measure(config: dict, seed: int) -> dict:
-    net = build("prelu", name=config["name"], width=0.125, hidden=(256, 256))
+    net = build_net(config["name"])
     initialize(net, "msra", "out", seed)
     return train(net, config["train"], seed)
 
@@ -101,6 +110,3 @@ CLAIM = Claim(
     table=table,
     figures=figures,
 )
-
-if __name__ == "__main__":
-    run_claim(CLAIM)

@@ -1,29 +1,27 @@
 """The study's claims: a report from made-up rows, the committed report, and one real training."""
 
-import importlib
 from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy import stats
 
-from study import Report, training
+from deeprect_gluon.models import model_names, summary
+from study import training
 from study.claim import runs
-from study.rows import add_row
-from study.runner import rows_path
+from study.claims import (
+    CLAIMS,
+    first_layer,
+    initialisation,
+    slopes,
+    variance,
+    views,
+    width_depth,
+)
+from study.report import Report
+from study.rows import add_row, rows_path
 
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture(scope="module")
-def scripts():
-    """Return a function that imports one of the claims' modules."""
-    return lambda name: importlib.import_module(f"study.claims.{name}")
-
-
-@pytest.fixture(scope="module")
-def claims():
-    return importlib.import_module("study.__main__").CLAIMS
 
 
 def made_up(run, rng):
@@ -58,10 +56,10 @@ def made_up(run, rng):
 
 
 @pytest.fixture(scope="module")
-def study(claims, tmp_path_factory):
+def study(tmp_path_factory):
     """A folder with made-up rows of every run, and the results by claim, case and seed."""
     folder, rng, results = tmp_path_factory.mktemp("study"), np.random.default_rng(0), {}
-    for claim in claims:
+    for claim in CLAIMS:
         for run in runs(claim, quick=True):
             row = {"case": run.case, "seed": run.seed, "config": run.config, "commit": "abc"}
             row.update(seconds=1.0, threads=1, isa="avx2", result=made_up(run, rng))
@@ -70,13 +68,13 @@ def study(claims, tmp_path_factory):
     return folder, results
 
 
-def test_every_claim_is_reported_from_its_rows(claims, study):
+def test_every_claim_is_reported_from_its_rows(study):
     folder, results = study
-    Report(claims, folder, quick=True).write()
-    report = Report(claims, folder, quick=True)
+    Report(CLAIMS, folder, quick=True).write()
+    report = Report(CLAIMS, folder, quick=True)
     assert report.problems() == []
     assert "not run yet" not in report.text
-    for claim in claims:
+    for claim in CLAIMS:
         assert f"## {claim.title}" in report.text
     errors = {
         case: [100 * results["rectifiers", f"wider: {case}", seed]["test_error"] for seed in (0, 1)]
@@ -88,20 +86,18 @@ def test_every_claim_is_reported_from_its_rows(claims, study):
     assert f"| {mean:+.2f} [{low:+.2f}, {high:+.2f}] points |" in report.text
 
 
-def test_the_paper_s_table_1_has_the_trend_that_the_report_looks_for(scripts):
-    slopes = scripts("slopes")
+def test_the_paper_s_table_1_has_the_trend_that_the_report_looks_for():
     for column in slopes.PAPER.values():
         assert len(column) == len(slopes.LAYERS) == 13
         assert slopes.lead(column) > 0.3
         assert slopes.trend(column) < -0.5
 
 
-def test_the_committed_report_is_what_the_committed_rows_give(claims):
-    assert Report(claims, ROOT / "docs").problems() == []
+def test_the_committed_report_is_what_the_committed_rows_give():
+    assert Report(CLAIMS, ROOT / "docs").problems() == []
 
 
-def test_equal_layers_of_the_timings_are_equal_and_in_the_nets(scripts):
-    first_layer = scripts("first_layer")
+def test_equal_layers_of_the_timings_are_equal_and_in_the_nets():
     operations = {f * c * m * m for m, (c, f) in first_layer.EQUAL.items()}
     assert len(operations) == 1
     shapes = set(first_layer.layers("vgg19", 224)) | set(first_layer.layers("deeprect_a", 224))
@@ -109,20 +105,31 @@ def test_equal_layers_of_the_timings_are_equal_and_in_the_nets(scripts):
     assert (3, 96, 7, 2, 224) in shapes
 
 
-def test_scale_jitter_keeps_range_and_shape(scripts):
+def test_the_study_s_own_nets_have_their_layers_and_are_in_no_table():
+    found = {name: width_depth.build_net(name) for name in width_depth.DEEPER}
+    found["vgg_b"] = variance.build_vgg_b(64)
+    layers = {
+        name: sum(layer.name.startswith("conv") for layer in summary(net).layers)
+        for name, net in found.items()
+    }
+    # The 25 and 31 layers include three fully-connected ones.
+    assert layers == {"deeprect_b25": 22, "deeprect_b31": 28, "vgg_b": 10}
+    assert not set(found) & set(model_names())
+
+
+def test_scale_jitter_keeps_range_and_shape():
     rng = np.random.default_rng(0)
     images = rng.standard_normal((6, 1, 28, 28)).astype(np.float32)
     before = images.copy()
-    found = scripts("views").scale_jitter(images, rng)
+    found = views.scale_jitter(images, rng)
     assert found.shape == images.shape
     assert images.min() <= found.min() < found.max() <= images.max()
     np.testing.assert_array_equal(images, before)
-    constant = scripts("views").scale_jitter(np.full((2, 1, 28, 28), 0.5, np.float32), rng)
+    constant = views.scale_jitter(np.full((2, 1, 28, 28), 0.5, np.float32), rng)
     np.testing.assert_allclose(constant, 0.5, rtol=1e-6)
 
 
-def test_published_scale_keeps_the_gains_of_the_published_layers(scripts):
-    initialisation = scripts("initialisation")
+def test_published_scale_keeps_the_gains_of_the_published_layers():
     net = training.build("relu", name="deeprect_b", width=0.125, hidden=(256, 256))
     initialisation.initialize_as_published(net, "msra", "in", seed=0)
     for layer, (std, fan_in) in initialisation.PUBLISHED.items():

@@ -5,10 +5,10 @@ import json
 import pytest
 from PIL import Image
 
-from study import Claim, Figure, Finding, Panel, Report, Series
-from study.claim import runs
-from study.rows import add_row
-from study.runner import rows_path
+from study.claim import Claim, Finding, runs
+from study.figures import Figure, Panel, Series
+from study.report import Report
+from study.rows import add_row, rows_path
 
 
 def findings(results):

@@ -1,25 +1,26 @@
 """The study as it runs: processes of their own, failures, kills, and going on afterwards."""
 
-import importlib.util
+import importlib
 import os
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
-from study import Claim, study
-from study.claim import runs
-from study.rows import add_row, read_rows
-from study.runner import pending, rows_path
+from study.claim import Claim, runs
+from study.rows import add_row, read_rows, rows_path
+from study.runner import pending, run_pending
+
+ROOT = Path(__file__).parents[2]
 
 # What a run does is told by files beside the script: fail.SEED, hang.SEED.
 TOY = """
 import os, time
 from pathlib import Path
-from study import Claim
-from study.command import run_claim
+from study.claim import Claim
 
 HERE = Path(__file__).parent
 
@@ -33,26 +34,25 @@ def measure(config, seed):
 
 CLAIM = Claim("toy", "Toy.", findings=lambda results: [], cases=lambda quick: {"a": {"x": 10}},
               measure=measure, seeds=2)
-
-if __name__ == "__main__":
-    run_claim(CLAIM)
 """
+# The command of a study of the toy alone.
+STUDY = "import sys, toy; from study.__main__ import main; main(sys.argv[1:], [toy.CLAIM])"
 
 
 @pytest.fixture
-def toy(tmp_path):
-    script = tmp_path / "toy.py"
-    script.write_text(TOY)
-    spec = importlib.util.spec_from_file_location("toy", script)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.CLAIM
+def toy(tmp_path, monkeypatch):
+    """Return the toy, a module that this process and those that it starts can import."""
+    (tmp_path / "toy.py").write_text(TOY)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), str(ROOT)]))
+    yield importlib.import_module("toy").CLAIM
+    del sys.modules["toy"]
 
 
 def test_a_failed_run_is_reported_and_done_again(toy, tmp_path):
     fault = tmp_path / "fail.1"
     fault.touch()
-    (failure,) = study([toy], tmp_path, jobs=2)
+    (failure,) = run_pending([toy], tmp_path, jobs=2)
     assert failure == "toy: a, seed 1: failed with status 1: toy: the toy is broken"
     (row,) = read_rows(rows_path(tmp_path, "toy"))
     assert (row["case"], row["seed"], row["config"], row["threads"]) == ("a", 0, {"x": 10}, 1)
@@ -60,16 +60,16 @@ def test_a_failed_run_is_reported_and_done_again(toy, tmp_path):
 
     fault.unlink()
     (tmp_path / "began.0").unlink()
-    assert study([toy], tmp_path, jobs=1) == []
+    assert run_pending([toy], tmp_path, jobs=1) == []
     assert not (tmp_path / "began.0").exists()  # what is done is not done again
     values = [row["result"]["value"] for row in read_rows(rows_path(tmp_path, "toy"))]
     assert values == [10, 11]
-    assert study([toy], tmp_path) == []
+    assert run_pending([toy], tmp_path) == []
 
 
 def test_a_killed_study_keeps_its_rows_and_leaves_no_process(toy, tmp_path):
     (tmp_path / "hang.1").touch()
-    command = [sys.executable, str(tmp_path / "toy.py"), "--folder", str(tmp_path)]
+    command = [sys.executable, "-c", STUDY, "run", "--folder", str(tmp_path)]
     parent = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 300
     while not (rows_path(tmp_path, "toy").exists() and (tmp_path / "began.1").exists()):

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from study import Interval, Results, mean_interval, verdict
+from study.claim import Results
+from study.statistics import Interval, mean_interval, verdict
 
 
 def rows(case, values):
