@@ -19,6 +19,7 @@ import safetensors
 FORMATS = ("float16", "int8", "float32")
 _DTYPES = {"F32": np.dtype("<f4"), "F16": np.dtype("<f2"), "I8": np.dtype("i1")}
 _SCALE = ":scale"
+_MOST_AXES = 32  # of NumPy
 
 
 def encode(arrays: Mapping[str, np.ndarray], form: str) -> bytes:
@@ -120,6 +121,10 @@ def _views(content: memoryview) -> Iterator[tuple[str, np.ndarray]]:
         if tensor["dtype"] not in _DTYPES:
             raise ValueError(f"{name} has type {tensor['dtype']}; expected {', '.join(_DTYPES)}")
         dtype, shape = _DTYPES[tensor["dtype"]], tensor["shape"]
+        # Other JSON values in place of these numbers could ask for any amount of memory and time.
+        numbers = isinstance(shape, list) and all(type(n) is int and n >= 0 for n in shape)
+        if not numbers or len(shape) > _MOST_AXES:
+            raise ValueError(f"{name} has no shape of at most {_MOST_AXES} whole numbers")
         end = position + math.prod(shape) * dtype.itemsize
         if [position, end] != tensor["data_offsets"]:
             raise ValueError(f"{name} of shape {shape} is not at bytes {position} to {end}")
