@@ -27,9 +27,9 @@ from prelu import RESULTS
 from scipy import stats
 
 from deeprect_gluon import native
-from deeprect_gluon.initializer import MSRA, rectifier_slopes
+from deeprect_gluon.initializer import MSRA, initialize, rectifier_slopes
 from deeprect_gluon.models import get_model, model_names
-from deeprect_gluon.train import TrainConfig, Workers, fashion_mnist
+from deeprect_gluon.train import Recipe, TrainConfig, Workers, fashion_mnist, loop
 
 import mxnet as mx  # isort: skip  (its environment is prepared by then)
 from mxnet.contrib import amp  # isort: skip
@@ -83,10 +83,12 @@ def depth(names: list[str], output: Path) -> None:
 
 def train(seed: int, fast: bool, steps: int) -> list:
     config = TrainConfig(epochs=1 + steps // 469, max_steps=steps, seed=seed, report_every=10)
-    net = fashion_mnist.build("deeprect_small14", width=0.25, hidden=(256, 256), fast=fast)
-    fashion_mnist.initialize(net, "msra", fan="in", seed=seed)
+    model = {"name": "deeprect_small14", "width": 0.25, "hidden": (256, 256), "fast": fast}
+    recipe = Recipe(model, {"rule": "msra", "fan": "in"}, {}, config)
+    task = fashion_mnist.task(recipe, Workers())
+    initialize(task.net, **recipe.init, seed=seed)
     with tempfile.TemporaryDirectory() as folder:
-        return fashion_mnist.train(net, config, Path(folder), Workers()).rows
+        return loop.train(task, config, Path(folder), Workers()).rows
 
 
 def training(seeds: int, steps: int, output: Path) -> None:

@@ -1,10 +1,20 @@
-"""Files that are whole or not there."""
+"""Write files whole or not at all, and compute their digests."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 from typing import Callable
+
+
+def sha256(path: Path) -> str:
+    """Return the SHA-256 of a file, hexadecimal."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        for block in iter(lambda: file.read(1 << 20), b""):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def replace_durably(temporary: Path, path: Path) -> None:
@@ -20,14 +30,20 @@ def replace_durably(temporary: Path, path: Path) -> None:
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
-    """Have `write(temporary)` make a file beside `path`, and rename it when it is safely on disk.
+    """Write a file beside `path`, and rename it to `path` when it is safely on disk.
+
+    Parameters
+    ----------
+    path : Path
+    write : callable
+        `write(temporary)` makes the file.
 
     Raises
     ------
     OSError
-        If the disk is full or not writable; what was at `path` is still there.
+        If the disk is full or not writable; an older file at `path` is unchanged then.
     """
-    # The suffix stays last: MXNet and matplotlib choose formats by it.
+    # The suffix stays last: MXNet and matplotlib choose the format by it.
     temporary = path.with_name(f".{os.getpid()}.{path.name}")
     try:
         write(temporary)

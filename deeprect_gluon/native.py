@@ -1,4 +1,4 @@
-"""Loads the operator library into MXNet, once for each process, and holds its settings."""
+"""Load the operator library into MXNet, once for each process, and change its settings."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import sys
 import warnings
 from pathlib import Path
+from typing import Any, Callable, Sequence
 
 from .version import __version__
 
@@ -14,9 +15,17 @@ PATH = Path(__file__).with_name("libdeeprect.so")
 
 _library: ctypes.CDLL | None = None
 
+# The operators, and whether they compute in float16. None of them computes in bfloat16.
+_OPERATORS = {
+    "deeprect_prelu": True,
+    "deeprect_conv_prelu": False,
+    "deeprect_dense": False,
+    "deeprect_max_pool": False,
+}
+
 
 def physical_cores() -> int:
-    """Return the number of cores this process may run on, hyper-threads counted once."""
+    """Return the number of cores this process may run on; hyper-threads do not count."""
     allowed = os.sched_getaffinity(0)
     siblings = set()
     for cpu in allowed:
@@ -26,32 +35,32 @@ def physical_cores() -> int:
 
 
 def default_threads() -> int:
-    """Return this process's share of the cores, which horovodrun's ranks on a host divide."""
+    """Return this process's share of the cores: Horovod's ranks on a host divide them."""
     return max(1, physical_cores() // int(os.environ.get("HOROVOD_LOCAL_SIZE", 1)))
 
 
 def load() -> None:
     """Prepare MXNet's environment and register the operators with MXNet.
 
-    MXNet takes half of the logical processors for its OpenMP threads, which on a machine without
-    hyper-threading is half of the cores: unless the user has set `OMP_NUM_THREADS`, it is set to
-    `default_threads()`. MXNet reads it while it is imported; where that has happened already, the
-    threads of its engine are set right by our operators (see `set_threads`).
+    By default MXNet uses half of the logical processors for its OpenMP threads; on a machine
+    without hyper-threading that is half of the cores. Unless the user has set `OMP_NUM_THREADS`, it
+    is set to `default_threads()`. MXNet reads it while it is imported. If MXNet was imported
+    before, our operators set the threads of its engine (see `set_threads`).
 
     MXNet sums the gradients of a tensor with eight or more consumers by asking each consumer's
-    backward to add to its output, a request that it never hands to an external operator; with
-    `MXNET_EXEC_INPLACE_GRAD_SUM_CAP` raised it sums by its own operator.
+    backward to add to its output, and never tells an external operator that it asks for this. With
+    `MXNET_EXEC_INPLACE_GRAD_SUM_CAP` raised, MXNet sums by its own operator.
 
     Raises
     ------
     ImportError
         If the library was not built, was built from another version of this package, or if
-        `DEEPRECT_ISA` names an instruction set that this processor or build lacks.
+        `DEEPRECT_ISA` names an instruction set that this processor or build does not have.
 
     Warns
     -----
     RuntimeWarning
-        If MXNet has already differentiated a graph, and so read its environment too early.
+        If MXNet has already differentiated a graph, and so has read its environment too early.
     """
     global _library
     threads_are_ours = "OMP_NUM_THREADS" not in os.environ
@@ -65,30 +74,45 @@ def load() -> None:
             f"the operator library {PATH} is missing; build it with 'pip install .' in the "
             "project's folder, or with 'python setup.py build_ext --inplace'"
         )
-    _library = ctypes.CDLL(str(PATH))
-    _library.deeprect_version.restype = ctypes.c_char_p
-    _library.deeprect_cpu_isa.restype = ctypes.c_char_p
-    built = _library.deeprect_version().decode()
+    library = ctypes.CDLL(str(PATH))
+    library.deeprect_version.restype = ctypes.c_char_p
+    library.deeprect_cpu_isa.restype = ctypes.c_char_p
+    built = library.deeprect_version().decode()
     if built != __version__:
         raise ImportError(
             f"the operator library {PATH} is of version {built}, the package of {__version__}; "
             "build it again with 'pip install .'"
         )
-    if _library.deeprect_cpu_isa() is None:
+    if library.deeprect_cpu_isa() is None:
         raise ImportError(
             f"DEEPRECT_ISA={os.environ['DEEPRECT_ISA']}: this processor or build has no such "
             "instruction set; unset it, or set baseline, avx2 or avx512"
         )
+    _library = library
     # An operator can be registered only once in a process, and this module is imported only once.
     mx.library.load(str(PATH), verbose=False)
+    _register_for_amp()
     if mxnet_was_first:
         if threads_are_ours:
             set_threads(default_threads())
         _check_gradient_sums(mx)
 
 
-def _check_gradient_sums(mx) -> None:
-    """Warn if MXNet adds up the gradients of eight consumers by a request we never see."""
+def _register_for_amp() -> None:
+    """Enter the operators in the lists of MXNet's automatic mixed precision.
+
+    MXNet casts the inputs of an operator in `FP32_FUNCS` to float32. An operator in
+    `FP16_FP32_FUNCS` runs in the type of its inputs.
+    """
+    from mxnet.contrib.amp.lists import symbol_bf16, symbol_fp16
+
+    for operator, half in _OPERATORS.items():
+        (symbol_fp16.FP16_FP32_FUNCS if half else symbol_fp16.FP32_FUNCS).append(operator)
+        symbol_bf16.FP32_FUNCS.append(operator)
+
+
+def _check_gradient_sums(mx: Any) -> None:
+    """Warn if MXNet adds up the gradients of eight consumers inside our operators' outputs."""
     data, alpha = mx.sym.Variable("data", shape=(1,)), mx.sym.Variable("alpha", shape=(1,))
     consumers = [mx.sym.deeprect_prelu(data, alpha, axis=0) for _ in range(8)]
     graph = mx.nd.CachedOp(mx.sym.add_n(*consumers), [("static_alloc", True)])
@@ -107,21 +131,40 @@ def _check_gradient_sums(mx) -> None:
         )
 
 
+def _loaded() -> ctypes.CDLL:
+    if _library is None:
+        raise RuntimeError("the operator library is not loaded; call deeprect_gluon.native.load()")
+    return _library
+
+
+def function(name: str, argument_types: Sequence[Any]) -> Callable[..., None]:
+    """Return a function of the operator library that returns nothing.
+
+    Parameters
+    ----------
+    name : str
+    argument_types : sequence of ctypes types
+    """
+    found = _loaded()[name]
+    found.argtypes, found.restype = argument_types, None
+    return found
+
+
 def isa() -> str:
     """Return the instruction set of the CPU kernels: baseline, avx2 or avx512.
 
-    It is the widest the processor has, or the one that the environment's `DEEPRECT_ISA` named when
-    the package was imported. Results of `prelu` do not depend on it.
+    It is the widest that the processor has, unless the environment's `DEEPRECT_ISA` named another
+    when the package was imported. Results of `prelu` do not depend on it.
     """
-    return _library.deeprect_cpu_isa().decode()
+    return _loaded().deeprect_cpu_isa().decode()
 
 
 def set_threads(count: int) -> None:
     """Set the number of OpenMP threads of MXNet's engine, from the next call of an operator on.
 
-    The number holds for the operators of this package and for those of MXNet that run in the same
-    engine thread after it; results of ours do not depend on it. MXNet's own element-wise operators
-    stay below the limit that MXNet set for them while it was imported.
+    The number holds for the operators of this package, and for those of MXNet that run in the same
+    engine thread afterwards; results of ours do not depend on it. MXNet's own element-wise
+    operators stay below the limit that MXNet set for them while it was imported.
 
     Parameters
     ----------
@@ -130,16 +173,16 @@ def set_threads(count: int) -> None:
     """
     if count < 1:
         raise ValueError(f"count={count}: an operator needs at least one thread")
-    _library.deeprect_set_threads(count)
+    _loaded().deeprect_set_threads(count)
 
 
 def keep_memory() -> bool:
     """Let the C library keep the memory that MXNet frees, for the next array.
 
-    MXNet has no memory pool on the CPU: by default every large array is mapped afresh, and filling
+    MXNet has no memory pool on the CPU: by default every large array is mapped anew, and filling
     its pages with zeros takes several times as long as a PReLU (docs/operator.md). Call this at the
-    start of a training or serving script, before MXNet has run anything; it is for the script and
-    not for this package to decide, since it holds for the whole process.
+    start of a training or serving script, before MXNet has run anything. It changes the whole
+    process; therefore scripts call it, and the package does not.
 
     Returns
     -------
@@ -150,6 +193,6 @@ def keep_memory() -> bool:
     if mallopt is None:
         return False
     trim_threshold, mmap_max, arena_max = -1, -4, -8  # the names in malloc.h, with M_ before them
-    # Never give the top of the heap back; never map an array on its own; and one heap for all
-    # threads, since that of a thread is unmapped as soon as it is empty.
+    # Never return the top of the heap to the system; never map an array on its own; and use one
+    # heap for all threads, since the heap of a thread is unmapped as soon as it is empty.
     return bool(mallopt(trim_threshold, -1) and mallopt(mmap_max, 0) and mallopt(arena_max, 1))

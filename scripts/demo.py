@@ -9,6 +9,7 @@ images with it, exports it and checks the export in a new process.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import subprocess
 import sys
 import tempfile
@@ -20,7 +21,8 @@ import zoo
 from deeprect_gluon import native
 from deeprect_gluon.data import fashion_mnist as data
 from deeprect_gluon.export import export
-from deeprect_gluon.train import TrainConfig, Workers, fashion_mnist
+from deeprect_gluon.initializer import initialize
+from deeprect_gluon.train import Recipe, TrainConfig, Workers, fashion_mnist, train
 from deeprect_gluon.train.report import loss_curves
 from zoo.publishing.publish import publish
 
@@ -48,20 +50,21 @@ def train_deep(folder: Path) -> dict[str, list]:
     runs = {}
     for rule in ("msra", "xavier"):
         print(f"\n30-layer net, {rule} initialisation, {DEEP.max_steps} steps")
-        net = fashion_mnist.build("deeprect_small30", activation="relu", **WIDTH)
-        fashion_mnist.initialize(net, rule, fan="in", seed=0)
-        history = fashion_mnist.train(
-            net, DEEP, folder / f"deep-{rule}", Workers(), validate=False, init=rule
-        )
-        runs[rule] = history.rows
+        model = {"name": "deeprect_small30", "activation": "relu", **WIDTH}
+        recipe = Recipe(model, {"rule": rule, "fan": "in"}, {}, DEEP)
+        task = dataclasses.replace(fashion_mnist.task(recipe, Workers()), validation=None)
+        initialize(task.net, **recipe.init, seed=0)
+        runs[rule] = train(task, DEEP, folder / f"deep-{rule}", Workers()).rows
     return runs
 
 
 def train_small(folder: Path) -> list:
     print(f"\n14-layer net, {SMALL.epochs} epochs")
-    net = fashion_mnist.build("deeprect_small14", **WIDTH)
-    fashion_mnist.initialize(net, "msra", fan="in", seed=0)
-    return fashion_mnist.train(net, SMALL, folder / "small14", Workers(), init="msra").rows
+    model = {"name": "deeprect_small14", **WIDTH}
+    recipe = Recipe(model, {"rule": "msra", "fan": "in"}, {}, SMALL)
+    task = fashion_mnist.task(recipe, Workers())
+    initialize(task.net, **recipe.init, seed=0)
+    return train(task, SMALL, folder / "small14", Workers()).rows
 
 
 def classify(net, count: int = 8) -> None:
@@ -89,10 +92,10 @@ def verify_export(net, folder: Path) -> None:
             subprocess.run(command, cwd=elsewhere, check=True)
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--output", type=Path, default=Path("runs/demo"))
-    folder = parser.parse_args().output
+    folder = parser.parse_args(argv).output
     native.keep_memory()
 
     deep = train_deep(folder)

@@ -21,6 +21,7 @@ import numpy as np
 
 import zoo
 from deeprect_gluon import models, native
+from deeprect_gluon.errors import run_program
 from deeprect_gluon.export import export_forms, load_export
 from zoo import index as index_file
 from zoo.publishing.datasets import get_dataset
@@ -170,7 +171,7 @@ def check(
             )
 
 
-def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+def parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
@@ -182,7 +183,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: list[str] | None = None) -> int:
     args = parse(argv)
     native.keep_memory()
     columns = ["model", "form", "runtime", "difference", "tolerated", "same class", "error"]
@@ -216,7 +217,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except (ValueError, OSError, LookupError, ImportError, RuntimeError) as error:
-        sys.exit(f"{Path(__file__).name}: {error}")
+    run_program(main)

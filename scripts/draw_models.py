@@ -81,11 +81,11 @@ def table() -> str:
     return "\n".join(rows)
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     default = Path(__file__).parents[1] / "docs" / "images" / "models.png"
     parser.add_argument("--output", type=Path, default=default, help="the picture (default: docs)")
-    path = parser.parse_args().output
+    path = parser.parse_args(argv).output
     path.parent.mkdir(parents=True, exist_ok=True)
     draw(path)
     print(table())

@@ -4,20 +4,20 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
 import numpy as np
 
 import zoo
 from deeprect_gluon import models, native
+from deeprect_gluon.errors import run_program
 from deeprect_gluon.export import FORMS, export_forms
 from deeprect_gluon.images import prediction
 from zoo.publishing.checkpoints import load_checkpoint, read_config
 from zoo.publishing.datasets import get_dataset
 
 
-def parse() -> argparse.Namespace:
+def parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     add = parser.add_argument
     source = parser.add_mutually_exclusive_group(required=True)
@@ -35,7 +35,7 @@ def parse() -> argparse.Namespace:
     )
     add("--count", type=int, default=256, help="images to calibrate by (default: 256)")
     add("--output", type=Path, default=Path("exports"), help="folder (default: exports)")
-    return parser.parse_args()
+    return parser.parse_args(argv)
 
 
 def load_net(args: argparse.Namespace) -> tuple[models.DeepRect, str]:
@@ -61,8 +61,8 @@ def calibration(net: models.DeepRect, dataset: str, args: argparse.Namespace) ->
     return [prediction.load(source, net.config["in_channels"]) for source in sources]
 
 
-def main() -> None:
-    args = parse()
+def main(argv: list[str] | None = None) -> None:
+    args = parse(argv)
     native.keep_memory()
     net, dataset = load_net(args)
     args.output.mkdir(parents=True, exist_ok=True)
@@ -73,7 +73,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except (ValueError, OSError, LookupError, ImportError) as error:
-        sys.exit(f"{Path(__file__).name}: {error}")
+    run_program(main)

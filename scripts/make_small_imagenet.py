@@ -4,13 +4,13 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
 from deeprect_gluon.data import small_imagenet
+from deeprect_gluon.errors import run_program
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
@@ -20,14 +20,11 @@ def main() -> None:
     parser.add_argument("--val-images", type=int, default=10, help="of each class")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--tars", action="store_true", help="also as archives, as ILSVRC's are")
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     small_imagenet.write(args.output, args.classes, args.images, args.val_images, args.seed)
     if args.tars:
         small_imagenet.write_archives(args.output)
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except (ValueError, OSError, ImportError) as error:
-        sys.exit(f"{Path(__file__).name}: {error}")
+    run_program(main)

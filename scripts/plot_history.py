@@ -4,18 +4,18 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
+from deeprect_gluon.errors import run_program
 from deeprect_gluon.train.history import read
 from deeprect_gluon.train.report import compare_curves
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="folder of a run")
     parser.add_argument("--output", type=Path, default=Path("history.png"), help="picture")
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     runs = {}
     for run in args.runs:
         rows = read(run / "history.csv")
@@ -31,7 +31,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except (ValueError, OSError) as error:
-        sys.exit(f"{Path(__file__).name}: {error}")
+    run_program(main)

@@ -12,12 +12,13 @@ import numpy as np
 
 import zoo
 from deeprect_gluon import evaluation, models
+from deeprect_gluon.errors import run_program
 from deeprect_gluon.files import write_atomically
 from deeprect_gluon.images import prediction
 from zoo.publishing.checkpoints import load_checkpoint
 
 
-def parse() -> argparse.Namespace:
+def parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     add = parser.add_argument
     add("images", nargs="+", help="files, folders, or http(s) URLs")
@@ -31,7 +32,7 @@ def parse() -> argparse.Namespace:
     add("--json", action="store_true", help="print one JSON list instead of text")
     add("--annotate", type=Path, metavar="FOLDER", help="write pictures with the classes into it")
     add("--repo", help="the zoo's store, a folder or URL (default: the package's own)")
-    return parser.parse_args()
+    return parser.parse_args(argv)
 
 
 def load_net(args: argparse.Namespace) -> models.DeepRect:
@@ -52,8 +53,8 @@ def probabilities(net: models.DeepRect, image: np.ndarray, args: argparse.Namesp
     return net(net.preprocess(image)).softmax().asnumpy()[0]
 
 
-def main() -> int:
-    args = parse()
+def main(argv: list[str] | None = None) -> int:
+    args = parse(argv)
     net = load_net(args)
     net.hybridize()
     if args.annotate:
@@ -81,7 +82,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except (ValueError, OSError, LookupError) as error:
-        sys.exit(f"{Path(__file__).name}: {error}")
+    run_program(main)

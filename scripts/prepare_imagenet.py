@@ -5,7 +5,7 @@
       --train ILSVRC2012_img_train.tar --val ILSVRC2012_img_val.tar \\
       --val-labels ILSVRC2012_devkit_t12.tar.gz
 
-Interrupted, it goes on where it was when the same command is given again.
+After an interruption, give the same command again: it continues.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ from deeprect_gluon import native
 from deeprect_gluon.data import prepare, records
 from deeprect_gluon.data.imagenet_sources import scan_classes, scan_flat
 from deeprect_gluon.data.shard import Packing
+from deeprect_gluon.errors import run_program
 
 
-def parse() -> argparse.Namespace:
+def parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -42,7 +43,7 @@ def parse() -> argparse.Namespace:
     add("--images-per-shard", type=int, default=defaults.images_per_shard)
     add("--processes", type=int, default=native.physical_cores())
     add("--allow-damaged", action="store_true", help="leave out images that are not whole")
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     if not (args.train or args.val or args.verify):
         parser.error("give --train, --val or --verify")
     if args.val_labels and not args.val:
@@ -50,8 +51,15 @@ def parse() -> argparse.Namespace:
     return args
 
 
-def main() -> None:
-    args = parse()
+def main(argv: list[str] | None = None) -> None:
+    args = parse(argv)
+    try:
+        run(args)
+    except KeyboardInterrupt:
+        sys.exit(f"{Path(__file__).name}: interrupted; the same command goes on from here")
+
+
+def run(args: argparse.Namespace) -> None:
     packing = Packing(args.shorter_side, args.quality, args.seed, args.images_per_shard)
     splits, classes = {}, None
     if args.train:
@@ -74,9 +82,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except KeyboardInterrupt:
-        sys.exit(f"{Path(__file__).name}: interrupted; the same command goes on from here")
-    except (ValueError, OSError, ImportError, RuntimeError) as error:
-        sys.exit(f"{Path(__file__).name}: {error}")
+    run_program(main)

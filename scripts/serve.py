@@ -4,13 +4,13 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
 from deeprect_gluon import native
+from deeprect_gluon.errors import run_program
 
 
-def parse() -> argparse.Namespace:
+def parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
@@ -26,11 +26,11 @@ def parse() -> argparse.Namespace:
     add("--body-timeout", type=float, default=10, help="seconds in which an image must come")
     add("--idle-timeout", type=int, default=5, help="seconds in which a request must begin")
     add("--stop-timeout", type=int, default=30, help="seconds to finish requests when stopped")
-    return parser.parse_args()
+    return parser.parse_args(argv)
 
 
-def main() -> None:
-    args = parse()
+def main(argv: list[str] | None = None) -> None:
+    args = parse(argv)
     native.keep_memory()
     from deeprect_gluon import serve  # needs the packages of deeprect_gluon[serve]
 
@@ -55,7 +55,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except (ValueError, OSError, ImportError) as error:
-        sys.exit(f"{Path(__file__).name}: {error}")
+    run_program(main)

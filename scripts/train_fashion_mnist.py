@@ -8,14 +8,15 @@ import logging
 from pathlib import Path
 
 from deeprect_gluon import models, native
-from deeprect_gluon.program import run_program
-from deeprect_gluon.train import TrainConfig, Workers, fashion_mnist, report
+from deeprect_gluon.errors import run_program
+from deeprect_gluon.initializer import initialize
+from deeprect_gluon.train import Recipe, TrainConfig, Workers, fashion_mnist, report, train
 from deeprect_gluon.train.config import add_flags, with_flags
 
 DEFAULTS = TrainConfig(epochs=20, lr_drops=(14, 18))
 
 
-def parse() -> argparse.Namespace:
+def parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
@@ -31,34 +32,30 @@ def parse() -> argparse.Namespace:
     add("--output", type=Path, help="folder of the run (default: runs/MODEL-ACTIVATION)")
     add("--resume", default="never", choices=("auto", "never"), help="auto: from the checkpoint")
     add_flags(parser, DEFAULTS)
-    return parser.parse_args()
+    return parser.parse_args(argv)
 
 
-def main() -> None:
-    args = parse()
+def main(argv: list[str] | None = None) -> None:
+    args = parse(argv)
     native.keep_memory()
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     workers = Workers()
-    net = fashion_mnist.build(
-        args.model,
-        activation=args.activation,
-        width=args.width,
-        hidden=tuple(args.hidden),
-        dropout=args.dropout,
+    recipe = Recipe(
+        model={
+            "name": args.model,
+            "activation": args.activation,
+            "width": args.width,
+            "hidden": tuple(args.hidden),
+            "dropout": args.dropout,
+        },
+        init={"rule": args.init, "fan": args.fan},
+        data={"augment": args.augment},
+        train=with_flags(DEFAULTS, args),
     )
-    config = with_flags(DEFAULTS, args)
-    fashion_mnist.initialize(net, args.init, args.fan, config.seed, workers.context)
+    task = fashion_mnist.task(recipe, workers)
+    initialize(task.net, **recipe.init, seed=recipe.train.seed, ctx=workers.context)
     folder = args.output or Path("runs") / f"{args.model}-{args.activation}"
-    history = fashion_mnist.train(
-        net,
-        config,
-        folder,
-        workers,
-        args.augment,
-        resume=args.resume == "auto",
-        init=args.init,
-        fan=args.fan,
-    )
+    history = train(task, recipe.train, folder, workers, args.resume == "auto")
     if workers.is_first:
         last = history.rows[-1]
         print(report.results(history.rows))

@@ -9,6 +9,7 @@ from typing import Callable
 import mxnet as mx
 import numpy as np
 
+from deeprect_gluon import initializer
 from deeprect_gluon.data import Batches
 from deeprect_gluon.data import fashion_mnist as data
 from deeprect_gluon.data.batches import Augment
@@ -33,7 +34,7 @@ def build(activation: str, **config) -> DeepRect:
 def initialize(net: DeepRect, rule: str | float, fan: str, seed: int) -> None:
     """Draw the weights: by "msra" or "xavier", or with a standard deviation given as a number."""
     if isinstance(rule, str):
-        fashion_mnist.initialize(net, rule, fan, seed)
+        initializer.initialize(net, rule, fan, seed)
     else:
         net.initialize(MSRA(seed=seed, stds=dict.fromkeys(rectifier_slopes(net), rule)))
 

@@ -16,19 +16,20 @@ import numpy as np
 from .. import native
 from ..images import resized_shape
 
-_library = ctypes.CDLL(str(native.PATH))
-_library.deeprect_crop.argtypes = [
-    np.ctypeslib.ndpointer(np.uint8, ndim=3, flags="C_CONTIGUOUS"),
-    ctypes.c_int64,
-    ctypes.c_int64,
-    ctypes.c_double * 4,
-    ctypes.c_int64,
-    ctypes.c_int,
-    np.ctypeslib.ndpointer(np.float32, shape=(3,), flags="C_CONTIGUOUS"),
-    np.ctypeslib.ndpointer(np.float32, shape=(3,), flags="C_CONTIGUOUS"),
-    np.ctypeslib.ndpointer(np.float32, ndim=3, flags="C_CONTIGUOUS"),
-]
-_library.deeprect_crop.restype = None
+_crop = native.function(
+    "deeprect_crop",
+    [
+        np.ctypeslib.ndpointer(np.uint8, ndim=3, flags="C_CONTIGUOUS"),
+        ctypes.c_int64,
+        ctypes.c_int64,
+        ctypes.c_double * 4,
+        ctypes.c_int64,
+        ctypes.c_int,
+        np.ctypeslib.ndpointer(np.float32, shape=(3,), flags="C_CONTIGUOUS"),
+        np.ctypeslib.ndpointer(np.float32, shape=(3,), flags="C_CONTIGUOUS"),
+        np.ctypeslib.ndpointer(np.float32, ndim=3, flags="C_CONTIGUOUS"),
+    ],
+)
 
 # Principal components of the RGB values of ImageNet's training images on a scale of 0 to 1, one in
 # each column, and the standard deviations along them: what every AlexNet since has used.
@@ -126,6 +127,4 @@ def render(
     corners = (ctypes.c_double * 4)(*box(image.shape, view, size))
     std = np.asarray(std)
     scale, offset = np.float32(1 / (255 * std)), np.float32((view.shift - mean) / std)
-    _library.deeprect_crop(
-        image, *image.shape[:2], corners, size, view.mirrored, scale, offset, out
-    )
+    _crop(image, *image.shape[:2], corners, size, view.mirrored, scale, offset, out)

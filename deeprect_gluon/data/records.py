@@ -9,7 +9,6 @@ is here the CRC-32 of everything else in the record.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import mmap
 import os
@@ -19,6 +18,8 @@ from pathlib import Path
 
 import mxnet as mx
 import numpy as np
+
+from ..files import sha256
 
 FORMAT = 1
 
@@ -80,18 +81,9 @@ def unframe(frames: bytes | mmap.mmap, position: int = 0) -> tuple[bytes, int]:
             return _MAGIC.join(parts), position
 
 
-def digest(path: Path) -> str:
-    """Return the SHA-256 of a file, hexadecimal."""
-    result = hashlib.sha256()
-    with path.open("rb") as file:
-        for block in iter(lambda: file.read(1 << 20), b""):
-            result.update(block)
-    return result.hexdigest()
-
-
 def describe_file(path: Path) -> dict:
     """Return what a split's metadata says of one of its files."""
-    return {"bytes": path.stat().st_size, "sha256": digest(path)}
+    return {"bytes": path.stat().st_size, "sha256": sha256(path)}
 
 
 def check_file(path: Path, expected: dict) -> None:
@@ -105,7 +97,7 @@ def check_file(path: Path, expected: dict) -> None:
         If it is truncated or changed.
     """
     _check_size(path, expected["bytes"])
-    found = digest(path)
+    found = sha256(path)
     if found != expected["sha256"]:
         raise ValueError(
             f"{path} was changed: its SHA-256 is {found}, not {expected['sha256']}; "

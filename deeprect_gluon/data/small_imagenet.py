@@ -131,7 +131,7 @@ def _shape(rng: np.random.Generator) -> tuple[int, int]:
 def _compose(garment: np.ndarray, texture: np.ndarray, rng: np.random.Generator) -> Image.Image:
     height, width = _shape(rng)
     shift = rng.integers(_SIDE, size=2)
-    tiles = [-(-length // _SIDE) for length in (height, width)]
+    tiles = [length // _SIDE + 1 for length in (height, width)]
     rolled = np.tile(np.roll(texture, shift, axis=(0, 1)), (*tiles, 1))
     image = Image.fromarray(rolled[:height, :width])
     size = round(min(height, width) * rng.uniform(0.6, 0.95))

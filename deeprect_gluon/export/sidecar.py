@@ -6,7 +6,6 @@ this file is safe: it is small, checked against the schema, and names files of i
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from typing import Sequence
 import jsonschema
 import mxnet as mx
 
-from ..files import write_text_atomically
+from ..files import sha256, write_text_atomically
 from ..images import Preprocess
 from ..models import DeepRect
 from ..version import __version__
@@ -25,7 +24,6 @@ SCHEMA = json.loads(Path(__file__).with_name("sidecar.schema.json").read_text())
 _VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
 # Class names, the card and the configuration of the largest net are a small part of that.
 MOST_BYTES = 16 << 20
-_CHUNK = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -192,12 +190,7 @@ def verify_files(sidecar: Sidecar, path: Path | str) -> list[Path]:
 
 
 def _describe(path: Path) -> dict:
-    digest, size = hashlib.sha256(), 0
-    with path.open("rb") as file:
-        for chunk in iter(lambda: file.read(_CHUNK), b""):
-            digest.update(chunk)
-            size += len(chunk)
-    return {"file": path.name, "bytes": size, "sha256": digest.hexdigest()}
+    return {"file": path.name, "bytes": path.stat().st_size, "sha256": sha256(path)}
 
 
 def _refuse_constant(name: str) -> None:

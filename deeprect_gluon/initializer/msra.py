@@ -13,14 +13,15 @@ import numpy as np
 from .. import native
 from .parameters import aligned, set_first_value
 
-_library = ctypes.CDLL(str(native.PATH))
-_library.deeprect_normal.argtypes = [
-    np.ctypeslib.ndpointer(np.float32, flags="C_CONTIGUOUS"),
-    ctypes.c_int64,
-    ctypes.c_float,
-    ctypes.c_uint32 * 4,
-]
-_library.deeprect_normal.restype = None
+_normal = native.function(
+    "deeprect_normal",
+    [
+        np.ctypeslib.ndpointer(np.float32, flags="C_CONTIGUOUS"),
+        ctypes.c_int64,
+        ctypes.c_float,
+        ctypes.c_uint32 * 4,
+    ],
+)
 
 
 def _fill_normal(out: np.ndarray, std: float, seed: int, name: str) -> None:
@@ -28,7 +29,7 @@ def _fill_normal(out: np.ndarray, std: float, seed: int, name: str) -> None:
     # hash() differs from process to process; SHA-256 does not.
     digest = hashlib.sha256(f"{seed} {name}".encode()).digest()
     key = (ctypes.c_uint32 * 4)(*struct.unpack("<4I", digest[:16]))
-    _library.deeprect_normal(out, out.size, std, key)
+    _normal(out, out.size, std, key)
 
 
 @mx.init.register

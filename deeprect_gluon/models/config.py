@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import InitVar, dataclass
 from typing import Mapping
 
+from ..errors import suggest
 from .architectures import ARCHITECTURES, HALVE, Architecture, Conv, MaxPool
 
 ACTIVATIONS = ("prelu", "prelu_shared", "relu")
@@ -19,9 +19,7 @@ def model_names() -> list[str]:
 def _choose(value: str, known, what: str) -> str:
     """Return `value` in lower case if it is one of the known names."""
     if not isinstance(value, str) or value.lower() not in known:
-        close = difflib.get_close_matches(str(value).lower(), known, n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
-        raise ValueError(f"unknown {what} {value!r}{hint} Known: {', '.join(known)}")
+        raise ValueError(f"unknown {what} {value!r}; {suggest(str(value).lower(), known)}")
     return value.lower()
 
 

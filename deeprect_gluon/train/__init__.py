@@ -1,17 +1,18 @@
-"""Training: the same loop for one process and for many Horovod ranks."""
+"""Train nets, in one process or in many Horovod ranks."""
 
 from .checkpoint import Checkpoints
-from .config import TrainConfig
+from .config import Recipe, TrainConfig
 from .distributed import Workers
 from .history import History, Run
-from .loop import Stopped, fit, train
+from .loop import Task, fit, train
 from .metrics import evaluate
 
 __all__ = [
     "Checkpoints",
     "History",
+    "Recipe",
     "Run",
-    "Stopped",
+    "Task",
     "TrainConfig",
     "Workers",
     "evaluate",

@@ -19,7 +19,7 @@ import mxnet as mx
 import numpy as np
 import safetensors
 
-from ..files import replace_durably
+from ..files import replace_durably, sha256
 
 logger = logging.getLogger(__name__)
 
@@ -165,13 +165,10 @@ def read(path: Path) -> tuple[dict[str, np.ndarray], dict]:
     match = _NAME.fullmatch(path.name)
     if match is None:
         raise DamagedCheckpointError(f"{path} has not the name of a checkpoint")
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        for piece in iter(lambda: file.read(1 << 20), b""):
-            digest.update(piece)
-    if digest.hexdigest()[:32] != match[2]:
+    digest = sha256(path)
+    if digest[:32] != match[2]:
         raise DamagedCheckpointError(
-            f"the checkpoint {path} is damaged: its SHA-256 begins with {digest.hexdigest()[:32]}"
+            f"the checkpoint {path} is damaged: its SHA-256 begins with {digest[:32]}"
         )
     with safetensors.safe_open(str(path), "numpy") as file:
         names = file.keys()

@@ -1,22 +1,22 @@
-"""What a training is made of, beside its data and its net."""
+"""Describe a training: its settings, the flags that follow from them, and recipes (YAML files)."""
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
-import difflib
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Mapping
+from typing import Any, Collection, Mapping
 
 import yaml
 
+from ..errors import suggest
 from ..models import Config
 
 AMP = ("none", "float16", "bfloat16")
 
 
-def _setting(default, help: str):
+def _setting(default: Any, help: str) -> Any:
     return dataclasses.field(default=default, metadata={"help": help})
 
 
@@ -35,7 +35,9 @@ class TrainConfig:
     epochs: int = _setting(80, "epochs of the training set")
     batch_size: int = _setting(128, "images in a step, over all workers")
     lr: float = _setting(0.01, "learning rate at the start")
-    lr_drops: tuple = _setting((), "epochs, counted from 0, at whose start it is divided by 10")
+    lr_drops: tuple[int, ...] = _setting(
+        (), "epochs, counted from 0, at whose start it is divided by 10"
+    )
     plateau: int = _setting(0, "epochs without a better validation error that divide it by 10")
     plateau_drops: int = _setting(2, "how often a plateau may do that")
     plateau_gain: float = _setting(0.001, "by how much an error must fall to be a better one")
@@ -54,7 +56,7 @@ class TrainConfig:
     )
     keep_checkpoints: int = _setting(2, "latest checkpoints to keep, beside the best one")
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         object.__setattr__(self, "lr_drops", tuple(self.lr_drops))
         for name in ("epochs", "batch_size", "lr", "report_every", "keep_checkpoints"):
             if not getattr(self, name) > 0:
@@ -68,22 +70,30 @@ class TrainConfig:
             raise ValueError("early_stop waits for a plateau; give plateau, a number of epochs")
 
 
-def add_flags(parser: argparse.ArgumentParser, defaults: TrainConfig) -> None:
+# What `add_argument` belongs to: a parser, or a group of its arguments.
+_Arguments = argparse._ActionsContainer
+
+
+def add_flags(parser: _Arguments, defaults: TrainConfig) -> None:
     """Add a flag for each field of a configuration; one that is not given leaves no attribute."""
-    for field in dataclasses.fields(TrainConfig):
+    for field in fields(TrainConfig):
         default = getattr(defaults, field.name)
-        flag = "--" + field.name.replace("_", "-")
-        how = {"default": argparse.SUPPRESS, "help": f"{field.metadata['help']} (default: "}
+        shown, how = (
+            str(default),
+            {"type": type(default), "metavar": type(default).__name__.upper()},
+        )
         if isinstance(default, tuple):
-            how["help"] += f"{' '.join(map(str, default)) or 'none'})"
-            parser.add_argument(flag, type=int, nargs="*", metavar="EPOCH", **how)
+            shown = " ".join(map(str, default)) or "none"
+            how = {"type": int, "nargs": "*", "metavar": "EPOCH"}
         elif isinstance(default, bool):
-            how["help"] += f"{'yes' if default else 'no'})"
-            parser.add_argument(flag, type=_boolean, nargs="?", const=True, metavar="yes|no", **how)
-        else:
-            how["help"] += f"{default})"
-            metavar = type(default).__name__.upper()
-            parser.add_argument(flag, type=type(default), metavar=metavar, **how)
+            shown = "yes" if default else "no"
+            how = {"type": _boolean, "nargs": "?", "const": True, "metavar": "yes|no"}
+        parser.add_argument(
+            "--" + field.name.replace("_", "-"),
+            default=argparse.SUPPRESS,
+            help=f"{field.metadata['help']} (default: {shown})",
+            **how,
+        )
 
 
 def _boolean(text: str) -> bool:
@@ -95,22 +105,23 @@ def _boolean(text: str) -> bool:
 
 def with_flags(config: TrainConfig, args: argparse.Namespace) -> TrainConfig:
     """Return a configuration with the fields replaced that flags of `add_flags` gave."""
-    names = {field.name for field in dataclasses.fields(TrainConfig)}
-    return dataclasses.replace(config, **{k: v for k, v in vars(args).items() if k in names})
+    names = {field.name for field in fields(TrainConfig)}
+    return replace(config, **{k: v for k, v in vars(args).items() if k in names})
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What a configuration file says.
+    """A net, its first weights, its data and its training.
 
     Parameters
     ----------
     model : dict
-        Arguments of `models.get_model`; classes come from the data.
+        Arguments of `models.get_model`, without those that follow from the data.
     init : dict
         `rule` and `fan` of `initializer.initialize`.
     data : dict
-        `folder`, `sides`, `colour` and `threads` of `data.imagenet.ImageRecords`.
+        For ImageNet `folder`, `sides`, `colour` and `threads` of `data.imagenet.ImageRecords`; for
+        Fashion-MNIST `augment`.
     train : TrainConfig
     """
 
@@ -120,7 +131,7 @@ class Recipe:
     train: TrainConfig
 
     def override(self, model: Mapping, data: Mapping, train: TrainConfig) -> Recipe:
-        """Return a recipe with some values of the model and the data, and all steps, replaced."""
+        """Return a recipe with some values of model and data replaced, and the whole of `train`."""
         return replace(self, model={**self.model, **model}, data={**self.data, **data}, train=train)
 
 
@@ -133,18 +144,18 @@ _KNOWN = {
 _DEFAULTS = {"init": {"rule": "msra", "fan": "in"}}
 
 
-def read(path: Path) -> Recipe:
-    """Read a configuration file (YAML).
+def read_recipe(path: Path) -> Recipe:
+    """Read the recipe of a training on ImageNet (YAML).
 
     Raises
     ------
     ValueError
-        If it is no such file, or names what is not known; the message names the nearest.
+        If the file is not a recipe, or has an unknown name; the message suggests the nearest.
     OSError
         If it cannot be read.
     """
     try:
-        content = yaml.safe_load(Path(path).read_text())
+        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is not YAML: {error}") from error
     if not isinstance(content, dict) or not isinstance(content.get("model"), dict):
@@ -154,31 +165,32 @@ def read(path: Path) -> Recipe:
         if not isinstance(values, dict):
             raise ValueError(f"{path}: {section} is {values!r}, not settings with their values")
         _refuse_unknown(path, f"{section}.", values, _KNOWN[section])
-    sections = {name: {**_DEFAULTS.get(name, {}), **content.get(name, {})} for name in _KNOWN}
-    if "name" not in sections["model"]:
+    model, init, data, train = (
+        {**_DEFAULTS.get(name, {}), **content.get(name, {})} for name in _KNOWN
+    )
+    if "name" not in model:
         raise ValueError(f"{path} does not say the model's name: model: {{name: deeprect_a}}")
     for field in fields(TrainConfig):
-        _check_type(path, field.name, field.default, sections["train"].get(field.name))
+        _check_type(path, field.name, field.default, train.get(field.name))
     try:
-        train = TrainConfig(**sections.pop("train"))
+        return Recipe(model, init, data, TrainConfig(**train))
     except ValueError as error:
         raise ValueError(f"{path}: train: {error}") from error
-    return Recipe(**sections, train=train)
 
 
-def _check_type(path: Path, name: str, default, value) -> None:
-    wanted = {bool: (bool,), int: (int,), float: (int, float), str: (str,), tuple: (list,)}
-    if value is not None and type(value) not in wanted[type(default)]:
+def _check_type(path: Path, name: str, default: object, value: object) -> None:
+    wanted: tuple[type, ...] = {float: (int, float), tuple: (list,)}.get(
+        type(default), (type(default),)
+    )
+    if value is not None and type(value) not in wanted:
         hint = " (in YAML a number with an exponent needs a point: 1.0e-2)"
         raise ValueError(
-            f"{path}: train.{name} is {value!r}, not {wanted[type(default)][-1].__name__}"
+            f"{path}: train.{name} is {value!r}, not {wanted[-1].__name__}"
             f"{hint if isinstance(value, str) else ''}"
         )
 
 
-def _refuse_unknown(path: Path, where: str, values: dict, known) -> None:
+def _refuse_unknown(path: Path, where: str, values: dict, known: Collection[str]) -> None:
     for name in values:
         if name not in known:
-            close = difflib.get_close_matches(str(name), known, n=1)
-            hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(known)}"
-            raise ValueError(f"{path}: {where}{name} is not known; {hint}")
+            raise ValueError(f"{path}: {where}{name} is not known; {suggest(str(name), known)}")

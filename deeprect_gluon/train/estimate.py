@@ -1,24 +1,27 @@
-"""The time of a training step on several GPUs, from counts alone: a model, not a measurement.
+"""Estimate a training before it runs: its memory and its steps, and the time of a step on GPUs.
 
-    python -m deeprect_gluon.train.cost deeprect_c --gpus 1 2 4 8
+The time comes from counts alone; it is a model, not a measurement:
 
-For a batch of B images on N GPUs that do F multiply-adds a second and exchange W bytes a second in
-each direction, with a forward pass of m_conv + m_fc multiply-adds for an image, p_conv + p_fc
-parameters and a map of v values before the first fully-connected layer:
+    python -m deeprect_gluon.train.estimate deeprect_c --gpus 1 2 4 8
 
-- computing takes 3 m B / (N F): forward, and backward by data and by weights;
-- a ring sums the gradients of p float32 parameters in 2 (N - 1) / N * 4 p / W;
+N GPUs take a batch of B images. A GPU does F multiply-adds a second, and sends and receives W bytes
+a second. An image takes m_conv + m_fc multiply-adds forward. The net has p_conv + p_fc parameters,
+and v values before its first fully-connected layer.
+
+- Computing takes 3 m B / (N F): forward, and backward by data and by weights.
+- A ring sums the gradients of p float32 parameters in 2 (N - 1) / N * 4 p / W.
 - Horovod divides all layers over the images: 3 (m_conv + m_fc) B / (N F), and a ring over
-  p_conv + p_fc. The ring works while the backward pass goes on, so the step takes between the
-  larger of the two and their sum;
-- the paper (section 3, after Krizhevsky's "one weird trick") divides the convolutions only, and one
-  GPU does the fully-connected layers: 3 m_conv B / (N F) + 3 m_fc B / F, a ring over p_conv, and
-  B v (N - 1) / N values to that GPU and their gradients back.
+  p_conv + p_fc. The ring works during the backward pass, so the step takes between the larger of
+  the two and their sum.
+- The paper (section 3, after Krizhevsky's "one weird trick") divides the convolutions only, and one
+  GPU does the fully-connected layers: 3 m_conv B / (N F) + 3 m_fc B / F, and a ring over p_conv.
+  B v (N - 1) / N values go to that GPU, and as many gradients back.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import math
 from dataclasses import dataclass
@@ -32,111 +35,13 @@ from .schedule import Schedule
 
 _FLOAT = 4  # bytes
 _PASSES = 3  # forward, backward by data, backward by weights
-
-
-@dataclass(frozen=True)
-class Machine:
-    """GPUs and their links.
-
-    Parameters
-    ----------
-    rate : float
-        Multiply-adds that a GPU really does in a second.
-    bandwidth : float
-        Bytes a second that a GPU sends and, at the same time, receives.
-    """
-
-    rate: float
-    bandwidth: float
-
-    def compute(self, multiply_adds: float) -> float:
-        return _PASSES * multiply_adds / self.rate
-
-    def ring(self, parameters: float, gpus: int) -> float:
-        return 2 * (gpus - 1) / gpus * _FLOAT * parameters / self.bandwidth
-
-
-@dataclass(frozen=True)
-class Counts:
-    """Multiply-adds, parameters and the values between them of the two parts of a network."""
-
-    conv_multiply_adds: int
-    fc_multiply_adds: int
-    conv_parameters: int
-    fc_parameters: int
-    features: int
-
-    @classmethod
-    def of(cls, name: str) -> Counts:
-        layers = summary(get_model(name)).layers
-        fc = [layer for layer in layers if layer.name.startswith("fc")]
-        conv = [layer for layer in layers if layer.name.startswith("conv")]
-        config = Config(name)
-        filters = config.layers[-1].filters
-        return cls(
-            sum(layer.multiply_adds for layer in conv),
-            sum(layer.multiply_adds for layer in fc),
-            sum(layer.parameters for layer in conv),
-            sum(layer.parameters for layer in fc),
-            filters * sum(n * n for n in config.pyramid),
-        )
-
-    @property
-    def multiply_adds(self) -> int:
-        return self.conv_multiply_adds + self.fc_multiply_adds
-
-    @property
-    def parameters(self) -> int:
-        return self.conv_parameters + self.fc_parameters
-
-
-def horovod_step(counts: Counts, machine: Machine, batch: int, gpus: int) -> tuple[float, float]:
-    """Return the seconds of a step with all, and with nothing of the ring hidden."""
-    compute = machine.compute(counts.multiply_adds * batch / gpus)
-    ring = machine.ring(counts.parameters, gpus)
-    return max(compute, ring), compute + ring
-
-
-def paper_step(counts: Counts, machine: Machine, batch: int, gpus: int) -> float:
-    """Return the seconds of a step as the paper divides it, with nothing hidden."""
-    compute = machine.compute(batch * (counts.conv_multiply_adds / gpus + counts.fc_multiply_adds))
-    exchange = 2 * _FLOAT * counts.features * batch * (gpus - 1) / gpus / machine.bandwidth
-    return compute + machine.ring(counts.conv_parameters, gpus) + exchange
-
-
-def table(name: str, machine: Machine, batch: int, gpus: list[int]) -> str:
-    """Return a Markdown table of step times and speed-ups over one GPU."""
-    counts = Counts.of(name)
-    alone = machine.compute(counts.multiply_adds * batch)
-    lines = [
-        f"{name}, {batch} images: convolutions {counts.conv_multiply_adds:.3g} multiply-adds, "
-        f"{_FLOAT * counts.conv_parameters / 1e6:.0f} MB; fully-connected "
-        f"{counts.fc_multiply_adds:.3g}, {_FLOAT * counts.fc_parameters / 1e6:.0f} MB; between "
-        f"them {_FLOAT * counts.features * batch / 1e6:.0f} MB.",
-        "",
-        "| GPUs | each sends for gradients, MB | Horovod, s | speed-up | paper's, s | speed-up |",
-        "|---|---|---|---|---|---|",
-    ]
-    for n in gpus:
-        hidden, open_ = horovod_step(counts, machine, batch, n)
-        paper = paper_step(counts, machine, batch, n)
-        sent = machine.ring(counts.parameters, n) * machine.bandwidth / 1e6
-        seconds = f"{hidden:.2f}" if hidden == open_ else f"{hidden:.2f} to {open_:.2f}"
-        gain = f"{alone / open_:.1f}"
-        gain = gain if hidden == open_ else f"{gain} to {alone / hidden:.1f}"
-        lines.append(
-            f"| {n} | {sent:.0f} | {seconds} | {gain} | {paper:.2f} | {alone / paper:.1f} |"
-        )
-    return "\n".join(lines)
-
-
-# Nodes whose output is their input's memory.
+# Operators whose output is the memory of their input.
 _VIEWS = ("null", "_copy", "Flatten", "Reshape")
 
 
 @dataclass(frozen=True)
 class Memory:
-    """Bytes of a worker: the net's and those of its part of a batch."""
+    """Bytes that a worker needs for the net and for its part of a batch."""
 
     parameters: int
     gradients: int
@@ -148,7 +53,7 @@ class Memory:
         return self.parameters + self.gradients + self.momentum + self.activations
 
 
-def estimate(net: mx.gluon.HybridBlock, images: int) -> Memory:
+def estimate_memory(net: mx.gluon.HybridBlock, images: int) -> Memory:
     """Estimate the memory of a training step in float32 from the net's graph, without running it.
 
     Parameters
@@ -161,9 +66,9 @@ def estimate(net: mx.gluon.HybridBlock, images: int) -> Memory:
     Returns
     -------
     Memory
-        For the activations, the outputs of all layers and as much again for their gradients: on
-        the CPU what was measured exceeds that by 3 to 8 % (tests/train/test_estimate.py). The
-        buffers of MXNet and of the data come on top.
+        Activations are the outputs of all layers and as much again for their gradients. On the CPU
+        3 to 8 % more was measured (tests/train/test_estimate.py). The buffers of MXNet and of the
+        data are not counted.
     """
     size = net.config["input_size"]
     shape = (images, net.config["in_channels"], size, size)
@@ -193,8 +98,8 @@ def plan(net: mx.gluon.HybridBlock, config: TrainConfig, steps_per_epoch: int, w
     steps_per_epoch, workers : int
     """
     counts = summary(net)
-    images = -(-config.batch_size // workers)
-    memory = estimate(net, images)
+    images = math.ceil(config.batch_size / workers)
+    memory = estimate_memory(net, images)
     table = [
         ("parameters", f"{counts.parameters:,}"),
         ("multiply-adds for an image", f"{counts.multiply_adds:,}"),
@@ -216,16 +121,17 @@ def _last_step(config: TrainConfig, steps_per_epoch: int) -> int:
 
 def _rates(config: TrainConfig, steps_per_epoch: int) -> list[tuple[str, str]]:
     """Return (epochs, learning rate), equal epochs in one row."""
-    schedule, rows = Schedule(config, steps_per_epoch), []
-    epochs = -(-_last_step(config, steps_per_epoch) // steps_per_epoch)
-    for epoch in range(epochs):
+    schedule = Schedule(config, steps_per_epoch)
+    rates = []
+    for epoch in range(math.ceil(_last_step(config, steps_per_epoch) / steps_per_epoch)):
         first, last = (schedule.lr(epoch * steps_per_epoch + i) for i in (0, steps_per_epoch - 1))
-        rate = f"{first:.6g}" if first == last else f"{first:.6g} to {last:.6g}"
-        if rows and rows[-1][2] == rate:
-            rows[-1][1] = epoch
-        else:
-            rows.append([epoch, epoch, rate])
-    table = [("epochs", "learning rate"), *((f"{a} to {b}", rate) for a, b, rate in rows)]
+        rates.append(f"{first:.6g}" if first == last else f"{first:.6g} to {last:.6g}")
+    table = [("epochs", "learning rate")]
+    epoch = 0
+    for rate, equal in itertools.groupby(rates):
+        last_epoch = epoch + len(list(equal)) - 1
+        table.append((f"{epoch} to {last_epoch}", rate))
+        epoch = last_epoch + 1
     if config.plateau:
         after = f"{config.plateau} epochs without a validation error lower by {config.plateau_gain}"
         table.append(("plateaus", f"/ 10, up to {config.plateau_drops} times, after {after}"))
@@ -236,6 +142,105 @@ def _rates(config: TrainConfig, steps_per_epoch: int) -> list[tuple[str, str]]:
 
 def _size(count: int) -> str:
     return f"{count / 2**30:.2f} GiB" if count >= 2**30 else f"{count / 2**20:.1f} MiB"
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A GPU and its link to the others.
+
+    Parameters
+    ----------
+    rate : float
+        Multiply-adds a second that a GPU reaches.
+    bandwidth : float
+        Bytes a second that a GPU sends and, at the same time, receives.
+    """
+
+    rate: float
+    bandwidth: float
+
+    def compute(self, multiply_adds: float) -> float:
+        """Return the seconds of a step of so many multiply-adds forward."""
+        return _PASSES * multiply_adds / self.rate
+
+    def ring(self, parameters: float, gpus: int) -> float:
+        """Return the seconds in which a ring sums the gradients of so many parameters."""
+        return 2 * (gpus - 1) / gpus * _FLOAT * parameters / self.bandwidth
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Multiply-adds, parameters and the values between them of the two parts of a network."""
+
+    conv_multiply_adds: int
+    fc_multiply_adds: int
+    conv_parameters: int
+    fc_parameters: int
+    features: int
+
+    @classmethod
+    def of(cls, name: str) -> Counts:
+        """Count those of a published net."""
+        layers = summary(get_model(name)).layers
+        fc = [layer for layer in layers if layer.name.startswith("fc")]
+        conv = [layer for layer in layers if layer.name.startswith("conv")]
+        config = Config(name)
+        filters = config.layers[-1].filters
+        return cls(
+            sum(layer.multiply_adds for layer in conv),
+            sum(layer.multiply_adds for layer in fc),
+            sum(layer.parameters for layer in conv),
+            sum(layer.parameters for layer in fc),
+            filters * sum(n * n for n in config.pyramid),
+        )
+
+    @property
+    def multiply_adds(self) -> int:
+        return self.conv_multiply_adds + self.fc_multiply_adds
+
+    @property
+    def parameters(self) -> int:
+        return self.conv_parameters + self.fc_parameters
+
+
+def horovod_step(counts: Counts, machine: Machine, batch: int, gpus: int) -> tuple[float, float]:
+    """Return the seconds of a step if all of the ring is hidden, and if nothing is."""
+    compute = machine.compute(counts.multiply_adds * batch / gpus)
+    ring = machine.ring(counts.parameters, gpus)
+    return max(compute, ring), compute + ring
+
+
+def paper_step(counts: Counts, machine: Machine, batch: int, gpus: int) -> float:
+    """Return the seconds of a step as the paper divides it, with nothing hidden."""
+    compute = machine.compute(batch * (counts.conv_multiply_adds / gpus + counts.fc_multiply_adds))
+    exchange = 2 * _FLOAT * counts.features * batch * (gpus - 1) / gpus / machine.bandwidth
+    return compute + machine.ring(counts.conv_parameters, gpus) + exchange
+
+
+def table(name: str, machine: Machine, batch: int, gpus: list[int]) -> str:
+    """Return a Markdown table of step times and speed-ups over one GPU."""
+    counts = Counts.of(name)
+    alone = machine.compute(counts.multiply_adds * batch)
+    lines = [
+        f"{name}, {batch} images: convolutions {counts.conv_multiply_adds:.3g} multiply-adds, "
+        f"{_FLOAT * counts.conv_parameters / 1e6:.0f} MB; fully-connected "
+        f"{counts.fc_multiply_adds:.3g}, {_FLOAT * counts.fc_parameters / 1e6:.0f} MB; between "
+        f"them {_FLOAT * counts.features * batch / 1e6:.0f} MB.",
+        "",
+        "| GPUs | each sends for gradients, MB | Horovod, s | speed-up | paper's, s | speed-up |",
+        "|---|---|---|---|---|---|",
+    ]
+    for n in gpus:
+        hidden, shown = horovod_step(counts, machine, batch, n)
+        paper = paper_step(counts, machine, batch, n)
+        sent = machine.ring(counts.parameters, n) * machine.bandwidth / 1e6
+        seconds = f"{hidden:.2f}" if hidden == shown else f"{hidden:.2f} to {shown:.2f}"
+        gain = f"{alone / shown:.1f}"
+        gain = gain if hidden == shown else f"{gain} to {alone / hidden:.1f}"
+        lines.append(
+            f"| {n} | {sent:.0f} | {seconds} | {gain} | {paper:.2f} | {alone / paper:.1f} |"
+        )
+    return "\n".join(lines)
 
 
 def main() -> None:

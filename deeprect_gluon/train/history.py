@@ -1,4 +1,4 @@
-"""What happened in a training, row by row: in memory, as CSV and for TensorBoard."""
+"""Keep what happens in a training: the rows of its history, and the folder of its run."""
 
 from __future__ import annotations
 
@@ -41,20 +41,19 @@ _REQUIRED = _COLUMNS[: _COLUMNS.index("val_error") + 1]
 
 
 class History:
-    """Rows of a training.
+    """Rows of a training: in memory, as CSV and for TensorBoard.
 
     Parameters
     ----------
     folder : Path, optional
-        Where `history.csv` and TensorBoard's event file go; without it rows are only kept. They
-        are opened by the first row, and replace those of an earlier training.
+        For `history.csv` and TensorBoard's event file; without it rows are only kept in memory. The
+        first row opens the files, and replaces those of an earlier training.
     """
 
     def __init__(self, folder: Path | None = None):
         self.rows: list[Row] = []
         self._folder = folder
-        self._file: TextIO | None = None
-        self._board: SummaryWriter | None = None
+        self._files: tuple[TextIO, SummaryWriter] | None = None
 
     def resume(self, count: int) -> None:
         """Keep the first `count` rows of the files and continue after them.
@@ -72,34 +71,36 @@ class History:
             raise ValueError(f"{path} has {len(rows)} rows; the checkpoint comes after {count}")
         self.rows = rows
 
-    def _open(self) -> None:
-        path = self._folder / "history.csv"
-        write_atomically(path, lambda temporary: _write(temporary, self.rows))
-        self._file = path.open("a", newline="")
-        after = self.rows[-1].step + 1 if self.rows else None
-        self._board = SummaryWriter(str(self._folder), purge_step=after)
-
     def add(self, row: Row) -> None:
+        """Add a row, and write it to the files."""
         if self._folder is not None:
-            if self._file is None:
-                self._open()
+            if self._files is None:
+                self._files = self._open(self._folder)
+            file, board = self._files
             values = _values(row)
-            csv.DictWriter(self._file, _COLUMNS).writerow(values)
-            self._file.flush()
+            csv.DictWriter(file, _COLUMNS).writerow(values)
+            file.flush()
             step = values.pop("step")
             for name, value in values.items():
-                self._board.add_scalar(name, value, step)
+                board.add_scalar(name, value, step)
         self.rows.append(row)
+
+    def _open(self, folder: Path) -> tuple[TextIO, SummaryWriter]:
+        path = folder / "history.csv"
+        write_atomically(path, lambda temporary: _write(temporary, self.rows))
+        after = self.rows[-1].step + 1 if self.rows else None
+        return path.open("a", newline=""), SummaryWriter(str(folder), purge_step=after)
 
     def sync(self) -> None:
         """Return when the rows are safely on disk."""
-        if self._file is not None:
-            os.fsync(self._file.fileno())
+        if self._files is not None:
+            os.fsync(self._files[0].fileno())
 
     def close(self) -> None:
-        if self._file is not None:
-            self._file.close()
-            self._board.close()
+        """Close the files."""
+        if self._files is not None:
+            for file in self._files:
+                file.close()
 
 
 def _values(row: Row) -> dict:
@@ -135,7 +136,7 @@ def read(path: Path, count: int | None = None) -> list[Row]:
 
 
 class Run:
-    """A folder with config.json, history.csv, weights.params and curves.png.
+    """The folder of a training: config.json, history.csv, weights.params and curves.png.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""One step of training, and all that a training carries from one step to the next."""
+"""Do one step of a training, and keep what a training carries from one step to the next."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .distributed import Workers
 from .metrics import Totals
 from .schedule import Schedule
 
-# What a training may change when it continues: none of these touches what a step does.
+# Settings that may differ when a training continues: none of them changes what a step does.
 _FREE = ("epochs", "max_steps", "report_every", "checkpoint_every", "keep_checkpoints")
 
 
@@ -62,13 +62,13 @@ class Learner:
 
     @property
     def lr(self) -> float:
-        """The learning rate of the step that was done last."""
+        """The learning rate of the last step."""
         return self.trainer.learning_rate
 
     def learn(self, images: mx.nd.NDArray, labels: mx.nd.NDArray) -> None:
         """Do one step with this worker's part of the batch."""
-        # MXNet cannot tell the state of its random numbers. Drawn anew in each step, they do not
-        # need to be known: dropout depends on (seed, rank, step) only.
+        # MXNet cannot save the state of its random numbers. A new seed in each step makes that
+        # needless: dropout depends on (seed, rank, step) only.
         entropy = [self.config.seed, self.workers.rank, self.step]
         mx.random.seed(int(np.random.SeedSequence(entropy).generate_state(1)[0] >> 1))
         self.trainer.set_learning_rate(self.schedule.lr(self.step))
@@ -79,14 +79,14 @@ class Learner:
             loss = self._criterion(output, labels)
             scaled = self._loss_scale.apply(loss)
         scaled.backward()
-        # The gradients are sums over images: divided by the whole batch, each image counts the
+        # The gradients are sums over images. Divided by the whole batch, each image counts the
         # same, however many of them a worker has.
         self.trainer.step(self.config.batch_size / self.workers.size)
         self.totals.add(output, labels, loss)
         self.step += 1
 
     def validated(self, error: float) -> None:
-        """Take note of a validation error."""
+        """Record a validation error (a fraction)."""
         self.schedule.update(error)
         if self.best is None or error < self.best["error"]:
             self.best = {"step": self.step, "error": error}
@@ -120,16 +120,16 @@ class Learner:
         return {**settings, "steps_per_epoch": self.steps_per_epoch}
 
     def restore(self, arrays: dict[str, np.ndarray] | None, shapes: dict, state: dict) -> None:
-        """Continue from a checkpoint, whose arrays only the first worker needs to have.
+        """Continue from a checkpoint; only the first worker needs its arrays.
 
         Raises
         ------
         ValueError
             If it belongs to another training; the message says what differs.
         """
-        now, then = self._made_with(), state["made_with"]
-        # A setting that a later version left out counts as one that is off.
-        now = {**dict.fromkeys(then, False), **now}
+        then = state["made_with"]
+        # Older versions had more settings: those must have been off.
+        now = {**dict.fromkeys(then, False), **self._made_with()}
         different = [f"{k}={then.get(k)}, not {v}" for k, v in now.items() if then.get(k) != v]
         if different:
             raise ValueError(f"it was made with {'; '.join(different)}")
@@ -158,10 +158,10 @@ class Learner:
             updater.states_synced[index] = True
 
 
-def prepare(amp: str, context: mx.Context) -> None:
+def start_amp(amp: str, context: mx.Context) -> None:
     """Let MXNet's operators compute in lower precision from here on, in the whole process.
 
-    It must come before the first net is called.
+    Call it before the first net is called.
 
     Parameters
     ----------
@@ -188,9 +188,9 @@ def prepare(amp: str, context: mx.Context) -> None:
 class LossScale:
     """The factor on the loss that keeps float16 gradients from vanishing; 1 in other precisions.
 
-    MXNet doubles it after 2000 steps without overflow, and halves it and leaves the step out when
-    a gradient overflows. It looks at the gradients after they were summed over the workers, so
-    that all of them decide the same.
+    MXNet doubles it after 2000 steps without overflow. If a gradient overflows, MXNet halves it and
+    skips the step. MXNet tests the gradients after they were summed over the workers, so that all
+    workers decide the same.
 
     Parameters
     ----------
@@ -213,8 +213,10 @@ class LossScale:
             return scaled
 
     def state(self) -> dict | None:
+        """Return what `restore` needs, as JSON values."""
         return None if self._scaler is None else dict(vars(self._scaler))
 
     def restore(self, state: dict | None) -> None:
+        """Continue from what `state` returned."""
         if state is not None and self._scaler is not None:
             vars(self._scaler).update(state)

@@ -1,4 +1,4 @@
-"""The training loop."""
+"""Train a net: the loop over epochs and steps, its checkpoints, and the folder of the run."""
 
 from __future__ import annotations
 
@@ -6,45 +6,109 @@ import contextlib
 import math
 import signal
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Iterator
 
 import mxnet as mx
 from tqdm import tqdm
 
+from ..errors import Stopped
+from ..models import DeepRect
 from .checkpoint import Checkpoints
 from .config import TrainConfig
 from .distributed import Workers
 from .history import History, Row, Run
-from .learner import Learner, prepare
+from .learner import Learner, start_amp
 from .metrics import Dataset, Measure, evaluate
 from .report import learning_curves
 
 CHECKPOINTS = "checkpoints"
 
 
-class Stopped(Exception):  # noqa: N818
-    """The training was asked to stop by SIGTERM, and has left a checkpoint."""
+@dataclass(frozen=True)
+class Task:
+    """A net and this worker's part of the data that it is trained on.
+
+    Parameters
+    ----------
+    net : DeepRect
+    batches, validation : Dataset
+        The validation set is measured at the end of each epoch, if there is one.
+    title : str
+        Of the figure of the curves.
+    description : dict
+        What config.json says of data and first weights, as JSON values: `dataset`, `init`, `fan`
+        and more.
+    """
+
+    net: DeepRect
+    batches: Dataset
+    validation: Dataset | None
+    title: str
+    description: dict
 
 
-class _SigTerm:
-    """Remembers that the process was asked to stop."""
+def train(
+    task: Task, config: TrainConfig, folder: Path, workers: Workers, resume: bool = False
+) -> History:
+    """Train an initialised net; the first worker fills the run's folder (see `Run`).
 
-    received = False
+    Parameters
+    ----------
+    task : Task
+        Its net is initialised, on the device of the workers' `context`.
+    config : TrainConfig
+        With `checkpoint_every`, checkpoints go into the run's folder.
+    folder : Path
+    workers : Workers
+    resume : bool
+        Continue from the newest checkpoint in the folder, if there is one.
 
-    def __call__(self, *_) -> None:
-        self.received = True
+    Returns
+    -------
+    History
 
-
-@contextlib.contextmanager
-def _watch_for_sigterm(wanted: bool) -> Iterator[_SigTerm]:
-    handler = _SigTerm()
-    previous = signal.signal(signal.SIGTERM, handler) if wanted else None
+    Raises
+    ------
+    FileExistsError
+        If the folder has checkpoints and `resume` is not asked for.
+    Stopped, FloatingPointError, ValueError, OSError
+        See `fit`.
+    """
+    folder = Path(folder)
+    checkpoints = None
+    if resume and not config.checkpoint_every:
+        raise ValueError("to resume there must be checkpoints; give checkpoint_every, in steps")
+    if config.checkpoint_every:
+        checkpoints = Checkpoints(folder / CHECKPOINTS, config.keep_checkpoints)
+        if not resume and workers.share(bool(checkpoints.found())):
+            raise FileExistsError(
+                f"{checkpoints.folder} holds checkpoints of an earlier training; continue it with "
+                "--resume auto, or give another folder"
+            )
+    start_amp(config.amp, workers.context)
+    run = Run(folder) if workers.is_first else None
+    history = History(run.folder if run else None)
+    if run:
+        run.save_config(task.net, config, workers=workers.size, **task.description)
     try:
-        yield handler
+        fit(
+            task.net,
+            task.batches,
+            task.validation,
+            config,
+            workers,
+            history,
+            checkpoints,
+            resume,
+        )
     finally:
-        if wanted:
-            signal.signal(signal.SIGTERM, previous)
+        history.close()
+    if run:
+        run.save_weights(task.net)
+        learning_curves(history.rows, task.title, run.folder / "curves.png")
+    return history
 
 
 def fit(
@@ -73,8 +137,8 @@ def fit(
         Written by the first worker every `config.checkpoint_every` steps, after each epoch and on
         SIGTERM to any worker.
     resume : bool
-        Continue from the newest checkpoint, if there is one: the training ends with the bits that
-        it would have had undisturbed.
+        Continue from the newest checkpoint, if there is one. The training ends with the same bits
+        as one that was not interrupted.
 
     Returns
     -------
@@ -126,7 +190,10 @@ def fit(
                     if stop or epoch_done or step % config.checkpoint_every == 0:
                         _save(learner, checkpoints, history)
                     if stop:
-                        raise Stopped(f"stopped by SIGTERM after step {step} of {last_step}")
+                        raise Stopped(
+                            f"stopped by SIGTERM after step {step} of {last_step}; continue with "
+                            "--resume auto"
+                        )
                 if step == last_step:
                     break
             if not epoch_done:
@@ -135,6 +202,26 @@ def fit(
                     f"{len(train)} steps"
                 )
     return history
+
+
+class _SigTerm:
+    """Remembers that the process was asked to stop."""
+
+    received = False
+
+    def __call__(self, *_: object) -> None:
+        self.received = True
+
+
+@contextlib.contextmanager
+def _watch_for_sigterm(wanted: bool) -> Iterator[_SigTerm]:
+    handler = _SigTerm()
+    previous = signal.signal(signal.SIGTERM, handler) if wanted else None
+    try:
+        yield handler
+    finally:
+        if wanted:
+            signal.signal(signal.SIGTERM, previous)
 
 
 def _complete(net: mx.gluon.HybridBlock, train: Dataset, context: mx.Context) -> None:
@@ -149,7 +236,7 @@ def _report(learner: Learner, validation: Dataset | None, begun: float) -> Row:
     done = learner.totals.take()
     speed = done.images / (time.perf_counter() - begun)
     _check(learner, "loss", done.loss)
-    measured = Measure(None, None, None, 0)
+    measured: Measure | None = None
     if validation is not None:
         measured = Measure(**evaluate(learner.net, validation, learner.workers))
         _check(learner, "validation loss", measured.loss)
@@ -161,9 +248,7 @@ def _report(learner: Learner, validation: Dataset | None, begun: float) -> Row:
         done.loss,
         done.top1_error,
         speed,
-        measured.loss,
-        measured.top1_error,
-        measured.top5_error,
+        *(measured[:3] if measured else ()),
     )
 
 
@@ -209,69 +294,3 @@ def _resume(learner: Learner, checkpoints: Checkpoints, history: History) -> Non
         learner.restore(arrays, shapes, state)
     except ValueError as error:
         raise ValueError(f"{path} cannot be continued: {error}") from error
-
-
-def train(
-    net: mx.gluon.HybridBlock,
-    batches: Dataset,
-    validation: Dataset | None,
-    config: TrainConfig,
-    folder: Path,
-    workers: Workers,
-    *,
-    title: str,
-    resume: bool = False,
-    **description,
-) -> History:
-    """Train an initialised net; the first worker fills the run's folder (see `Run`).
-
-    Parameters
-    ----------
-    net : DeepRect
-    batches, validation : Dataset
-    config : TrainConfig
-        With `checkpoint_every`, checkpoints go into the run's folder.
-    folder : Path
-    workers : Workers
-    title : str
-        Of the picture of the curves.
-    resume : bool
-        Continue from the newest checkpoint in the folder, if there is one.
-    description : dict
-        More of what made this run, kept in its config.json.
-
-    Returns
-    -------
-    History
-
-    Raises
-    ------
-    FileExistsError
-        If the folder has checkpoints and `resume` is not asked for.
-    Stopped, FloatingPointError, ValueError, OSError
-        See `fit`.
-    """
-    folder = Path(folder)
-    checkpoints = None
-    if resume and not config.checkpoint_every:
-        raise ValueError("to resume there must be checkpoints; give checkpoint_every, in steps")
-    if config.checkpoint_every:
-        checkpoints = Checkpoints(folder / CHECKPOINTS, config.keep_checkpoints)
-        if not resume and workers.share(bool(checkpoints.found())):
-            raise FileExistsError(
-                f"{checkpoints.folder} holds checkpoints of an earlier training; continue it with "
-                "--resume auto, or give another folder"
-            )
-    prepare(config.amp, workers.context)
-    run = Run(folder) if workers.is_first else None
-    history = History(run.folder if run else None)
-    if run:
-        run.save_config(net, config, workers=workers.size, **description)
-    try:
-        fit(net, batches, validation, config, workers, history, checkpoints, resume)
-    finally:
-        history.close()
-    if run:
-        run.save_weights(net)
-        learning_curves(history.rows, title, run.folder / "curves.png")
-    return history

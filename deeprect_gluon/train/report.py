@@ -1,4 +1,4 @@
-"""What a training was, as text and figures."""
+"""Format the results of trainings as text and draw their figures."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from .history import Row
 
 
 def results(rows: Sequence[Row]) -> str:
-    """Return a table of the epochs of a training, or of the latest twenty of many; '' for none.
+    """Return a table of the latest twenty epochs of a training; '' if there is none.
 
     Parameters
     ----------
     rows : sequence of Row
     """
-    measured = [row for row in rows if row.val_error is not None]
+    measured = [(row.val_error, row) for row in rows if row.val_error is not None]
     if not measured:
         return ""
-    best = min(measured, key=lambda row: row.val_error)
+    lowest, best = min(measured, key=lambda pair: pair[0])
     table = [("epoch", "step", "lr", "loss", "val loss", "val error", "top-5", "images/s")]
-    for row in measured[-20:]:
+    for error, row in measured[-20:]:
         mark = " *" if row is best else ""
         table.append(
             (
@@ -33,15 +33,16 @@ def results(rows: Sequence[Row]) -> str:
                 f"{row.lr:.4g}",
                 f"{row.train_loss:.4f}",
                 f"{row.val_loss:.4f}",
-                f"{row.val_error:.2%}{mark}",
+                f"{error:.2%}{mark}",
                 f"{row.val_top5_error:.2%}",
                 f"{row.images_per_second:.0f}",
             )
         )
-    return f"{columns(table)}\nbest (*): {best.val_error:.2%} after epoch {best.epoch:.4g}"
+    return f"{columns(table)}\nbest (*): {lowest:.2%} after epoch {best.epoch:.4g}"
 
 
 def columns(table: Sequence[Sequence[str]]) -> str:
+    """Return the rows of a table as lines, their columns aligned."""
     widths = [max(map(len, column)) for column in zip(*table)]
     return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in table)
 

@@ -1,17 +1,17 @@
-"""The learning rate of each step."""
+"""Compute the learning rate of each step."""
 
 from __future__ import annotations
 
 from .config import TrainConfig
 
-BASE_BATCH = 128  # the paper's, to which its learning rates belong
+BASE_BATCH = 128  # the paper's batch size, for which its learning rates are meant
 
 
 class Schedule:
     """Warm-up, drops at given epochs, and drops at plateaus of the validation error (section 3).
 
-    Its decisions depend on the configuration and on the errors it was told, which are the same
-    on every worker: so are the decisions.
+    The rates depend on the configuration and on the errors given to `update` only. Both are the
+    same on all workers, and so are the rates.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ class Schedule:
         return lr * min(1, (step + 1) / warm) if warm else lr
 
     def update(self, error: float) -> None:
-        """Take note of the validation error (a fraction) after an epoch."""
+        """Adapt the rates to the validation error (a fraction) after an epoch."""
         config = self._config
         if not config.plateau:
             return
@@ -66,5 +66,6 @@ class Schedule:
         }
 
     def restore(self, state: dict) -> None:
+        """Continue from what `state` returned."""
         self._best, self._waited = state["best"], state["waited"]
         self._drops, self.finished = state["drops"], state["finished"]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from ..claim import Claim, Finding, Results
 
-COMMAND = "horovodrun -np 8 python scripts/train_imagenet.py --config configs/imagenet/{}.yaml"
+COMMAND = "horovodrun -np 8 python scripts/train_imagenet.py --model {}"
 PAPER = {
     "Table 6: model A, PReLU, top-1 / top-5 error": ("22.97 / 6.28 %", "deeprect_a"),
     "Table 6: model B, PReLU, top-1 / top-5 error": ("22.85 / 6.27 %", "deeprect_b"),

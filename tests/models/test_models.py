@@ -185,5 +185,5 @@ def test_an_architecture_of_one_s_own_is_built_without_entering_the_table():
     assert sum(layer.name.startswith("conv") for layer in summary(net).layers) == 1 + 2 * 5
     assert (net.config["name"], "architectures" in net.config) == ("mine", False)
     assert "mine" not in model_names()
-    with pytest.raises(ValueError, match="unknown model 'deeprect_a' Known: mine"):
+    with pytest.raises(ValueError, match="unknown model 'deeprect_a'; known: mine"):
         get_model("deeprect_a", architectures=table)

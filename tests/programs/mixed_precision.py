@@ -17,7 +17,7 @@ from mxnet.contrib import amp
 
 from deeprect_gluon.data import Batches
 from deeprect_gluon.train import Checkpoints, TrainConfig, Workers, fit
-from deeprect_gluon.train.learner import prepare
+from deeprect_gluon.train.learner import start_amp
 
 HUGE = 2.0**122  # with which gradients are too large for float32
 
@@ -60,7 +60,7 @@ def in_own_process(part):
 
 def bfloat16():
     exact, losses = train()
-    prepare("bfloat16", Workers().context)
+    start_amp("bfloat16", Workers().context)
     values, lower = train(amp="bfloat16")
     assert lower != losses
     np.testing.assert_allclose(lower, losses, atol=0.02)

@@ -23,8 +23,9 @@ import numpy as np
 
 import deeprect_gluon as dg
 from deeprect_gluon.data import Batches, shift_and_flip
+from deeprect_gluon.errors import Stopped
 from deeprect_gluon.initializer import initialize
-from deeprect_gluon.train import Stopped, TrainConfig, Workers, loop
+from deeprect_gluon.train import Task, TrainConfig, Workers, loop
 
 SMALL_FILES = 4096
 
@@ -85,7 +86,8 @@ def train(folder, action="", step=-1, rank=None):
         checkpoint_every=2,
         seed=4,
     )
-    loop.train(net, data, validation, config, folder, workers, title="tiny", resume=True)
+    task = Task(net, data, validation, "tiny", {})
+    loop.train(task, config, folder, workers, resume=True)
 
 
 def rank_process(job, environment, log):

@@ -8,6 +8,7 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import mxnet as mx
 import numpy as np
 import pytest
 from PIL import Image
@@ -57,7 +58,7 @@ def test_a_folder_gives_the_net_s_probabilities_and_names_the_damaged_image(chec
     results = json.loads(done.stdout)
     assert [Path(r["image"]).name for r in results] == ["a.png", "b.png"]
     inputs = fashion_mnist.to_input(fashion_mnist.load("test")[0][:2], 28)
-    expected = net(training.mx.nd.array(inputs)).softmax().asnumpy()
+    expected = net(mx.nd.array(inputs)).softmax().asnumpy()
     for result, row in zip(results, expected):
         found = {c["index"]: c["probability"] for c in result["classes"]}
         np.testing.assert_allclose([found[i] for i in range(10)], row, rtol=1e-4)

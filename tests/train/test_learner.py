@@ -3,7 +3,7 @@
 import mxnet as mx
 import pytest
 
-from deeprect_gluon.train.learner import prepare
+from deeprect_gluon.train.learner import start_amp
 
 
 def test_on_the_cpu(run_program):
@@ -16,4 +16,4 @@ def test_on_the_cpu(run_program):
 )
 def test_what_a_device_has_not_is_refused(amp, context, instead):
     with pytest.raises(ValueError, match=f"amp={amp} cannot train on .*use {instead} or none"):
-        prepare(amp, context)
+        start_amp(amp, context)
