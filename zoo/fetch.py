@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 import random
@@ -13,7 +12,7 @@ from typing import Sequence
 
 from tqdm import tqdm
 
-from deeprect_gluon.files import write_text_atomically
+from deeprect_gluon.files import sha256, write_text_atomically
 
 from .places import Bucket, UnavailableError, Web
 
@@ -57,7 +56,7 @@ def fetch(file: dict, name: str, places: Sequence[Web | Bucket], target: Path) -
             except UnavailableError as error:
                 failures.append(str(error))
                 continue
-            digest = _sha256(part)
+            digest = sha256(part)
             _origin(part).unlink(missing_ok=True)
             if digest == file["sha256"]:
                 os.replace(part, target)
@@ -154,11 +153,3 @@ def _resumable(part: Path, url: str, size: int) -> str | None:
 
 def _length(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        for chunk in iter(lambda: file.read(1 << 20), b""):
-            digest.update(chunk)
-    return digest.hexdigest()

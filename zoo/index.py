@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 from pathlib import Path
 from typing import Iterable
@@ -55,12 +54,6 @@ def _check_schema(index: object, where: str) -> None:
 def dump(index: dict) -> bytes:
     """Return the content of an index file."""
     return (json.dumps(index, indent=1) + "\n").encode()
-
-
-def suggest(word: str, known: Iterable[str]) -> str:
-    """Return 'did you mean …?' with the nearest of the known words, or all of them."""
-    near = difflib.get_close_matches(word, known, n=3)
-    return f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(known)}"
 
 
 def latest(entries: Iterable[dict]) -> list[dict]:

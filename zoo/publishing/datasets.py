@@ -13,10 +13,9 @@ from deeprect_gluon.data import Batches, fashion_mnist, imagenet_facts
 from deeprect_gluon.data.imagenet import DATASET as IMAGENET
 from deeprect_gluon.data.imagenet import ImageRecords, data_folder, decode
 from deeprect_gluon.data.records import Shards
+from deeprect_gluon.errors import suggest
 from deeprect_gluon.images import Preprocess
 from deeprect_gluon.train import evaluate
-
-from ..index import suggest
 
 
 @dataclass(frozen=True)
