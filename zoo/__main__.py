@@ -1,6 +1,6 @@
-"""Command line of the zoo: `python -m zoo COMMAND --help`.
+"""Command line of the zoo: `python -m zoo COMMAND`, see `python -m zoo --help`.
 
-Each command of `zoo.publishing` is imported when it is called: the others need no training modules.
+Commands import modules of `zoo.publishing` when they run, because those import training.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import json
 import logging
 import sys
 from pathlib import Path
+from typing import Callable
 
 from . import index as index_file
 from .pretrained import list_models, model_info
@@ -93,7 +94,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m zoo", description="Published nets.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    def command(name: str, run, help: str) -> argparse.ArgumentParser:
+    def command(name: str, run: Callable, help: str) -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=help, description=help)
         sub.set_defaults(run_command=run)
         sub.add_argument(
@@ -115,7 +116,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--json", action="store_true", help="the index entry instead of the card")
 
     sub = command(
-        "fetch", _fetch, "Bring weights into the cache, so that they can be used offline."
+        "fetch", _fetch, "Fetch weights into the cache, so that they can be used offline."
     )
     sub.add_argument("name", nargs="?", help="the model (default: all that are published)")
     sub.add_argument("weights", nargs="?", help="DATASET or DATASET@VERSION")

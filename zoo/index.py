@@ -1,4 +1,4 @@
-"""The index of a store: which nets are published there, as checked JSON."""
+"""Parse, check, write and search the index of a store: the JSON list of its published nets."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from typing import Iterable
 
 
 def title(entry: dict) -> str:
-    """Return the name of an entry's net, activation and dataset: what its versions share."""
+    """Return "NAME-ACTIVATION-DATASET" of an entry, which all versions of it share."""
     return f"{entry['name']}-{entry['config']['activation']}-{entry['dataset']}"
 
 
 def parse(content: bytes, where: str) -> dict:
-    """Return the index that a file holds, as `index.schema.json` describes it.
+    """Parse the content of an index file, and check it against `index.schema.json`.
 
     Parameters
     ----------
     content : bytes
     where : str
-        Names the file in errors.
+        The name of the file in errors.
 
     Raises
     ------
     ValueError
-        If it is not JSON, does not fit the schema, or holds an entry twice.
+        If the content is not JSON, does not fit the schema, or holds an entry twice.
     """
     try:
         index = json.loads(content)
@@ -41,7 +41,7 @@ def parse(content: bytes, where: str) -> dict:
 
 
 def _check_schema(index: object, where: str) -> None:
-    # Imported by the first index that is read, so that a net without weights does not wait for it.
+    # Imported here because nets without weights need no schema.
     import jsonschema
 
     schema = json.loads(Path(__file__).with_name("index.schema.json").read_text())
@@ -69,22 +69,22 @@ def latest(entries: Iterable[dict]) -> list[dict]:
 def select(
     entries: Iterable[dict], name: str, weights: str | None = None, activation: str | None = None
 ) -> dict:
-    """Return the entry that the arguments of `zoo.get_model` mean.
+    """Return the entry that arguments of `zoo.get_model` select.
 
     Parameters
     ----------
     entries : iterable of dict
     name : str
     weights : str, optional
-        "dataset" or "dataset@version". Without it the dataset is the one first published for this
-        net, so that publishing another never changes what a name means.
+        "dataset" or "dataset@version". The default is the dataset that was published first for
+        this net, so that a new publication never changes what a name selects.
     activation : str, optional
-        "prelu" if not given, as for an untrained net.
+        By default "prelu", as for an untrained net.
 
     Raises
     ------
     LookupError
-        If there is none; the message says which there are, and how to publish one.
+        If there is none. The message lists those that exist, and says how to publish one.
     """
     activation = activation or "prelu"
     dataset, _, version = (weights or "").partition("@")

@@ -1,13 +1,12 @@
-"""Nets by name, with or without trained weights."""
+"""Build networks by name, with or without trained weights."""
 
 from __future__ import annotations
 
 import fnmatch
 import logging
 from functools import cached_property
-from numbers import Integral
 from pathlib import Path
-from typing import Sequence
+from typing import Any, Iterable, Sequence
 
 import mxnet as mx
 
@@ -84,15 +83,20 @@ def get_model(
     Raises
     ------
     ValueError
-        If the name is unknown, the file is not the published one, or the arguments do not fit it.
+        If the name is unknown, the file is not the published one, or the arguments do not fit the
+        weights.
     LookupError
-        If there are no such weights.
+        If no such weights are published.
     """
-    name = models.Config(name).name  # refuses an unknown one
+    name = models.Config(name).name  # raises if the name is unknown
     if isinstance(classes, str):
         raise TypeError(f"classes={classes!r} is one name; give a number or a sequence of names")
-    names = None if classes is None or isinstance(classes, Integral) else tuple(classes)
-    given = {"classes": len(names) if names else classes, "activation": activation, **config}
+    names = tuple(classes) if isinstance(classes, Iterable) else None
+    given: dict[str, Any] = {
+        "classes": len(names) if names else classes,
+        "activation": activation,
+        **config,
+    }
     given = {key: value for key, value in given.items() if value is not None}
     if not pretrained:
         net = models.get_model(name, **given)
@@ -188,5 +192,5 @@ def model_info(
     ValueError, LookupError
         As for `get_model`.
     """
-    name = models.Config(name).name  # refuses an unknown one
+    name = models.Config(name).name  # raises if the name is unknown
     return index_file.select(open_store(repo).entries, name, weights, activation)

@@ -1,1 +1,1 @@
-"""What owners of a store run: publish trained nets, verify them, write their cards."""
+"""Publish trained networks in a store, verify the store, and write model cards."""

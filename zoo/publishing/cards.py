@@ -1,4 +1,4 @@
-"""Model cards: Markdown made from an entry of the index."""
+"""Write model cards, Markdown pages about the entries of an index."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def card(entry: dict, curves: str | None = None) -> str:
     ----------
     entry : dict
     curves : str, optional
-        Where the picture of the training's curves is, from where the card will be.
+        The path of the picture of the training curves, relative to the card.
     """
     config, recipe, metrics = entry["config"], entry["recipe"], entry["metrics"]
     more = {key: value for key, value in recipe.items() if key not in ("command", "version")}
@@ -96,30 +96,30 @@ def card(entry: dict, curves: str | None = None) -> str:
 
 
 def write_cards(store: Store, folder: Path) -> list[Path]:
-    """Write the card of the latest version of each net of a store, with its curves.
+    """Write a card with training curves for the latest version of each net of a store.
 
     Parameters
     ----------
     store : Store
     folder : Path
-        Gets NAME-ACTIVATION-DATASET.md and .png; made if it does not exist.
+        Where NAME-ACTIVATION-DATASET.md and .png are written. It is made if it does not exist.
 
     Returns
     -------
     list of Path
-        The cards.
+        The paths of the cards.
     """
     folder.mkdir(parents=True, exist_ok=True)
     return [_write_card(store, entry, folder) for entry in index_file.latest(store.entries)]
 
 
 def _write_card(store: Store, entry: dict, folder: Path) -> Path:
-    # Only here, since these import Matplotlib and TensorBoard, which a card's text does not need.
+    # Imported here because they import Matplotlib and TensorBoard, which `card` does not need.
     from deeprect_gluon.train import history
     from deeprect_gluon.train.report import learning_curves
 
     title = index_file.title(entry)
-    store.read(entry["history"])  # refuses a damaged file
+    store.read(entry["history"])  # raises if the file is damaged
     rows = history.read(store.path(entry["history"]))
     picture, path = folder / f"{title}.png", folder / f"{title}.md"
     write_atomically(picture, lambda temporary: learning_curves(rows, title, temporary))

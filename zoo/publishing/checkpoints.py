@@ -1,4 +1,4 @@
-"""What a training left in its folder, as a net."""
+"""Read the folder that a training leaves, and build its network."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ CONFIG, WEIGHTS, HISTORY = "config.json", "weights.params", "history.csv"
 
 
 def read_config(folder: Path) -> dict:
-    """Return the config.json of a training: its `model`, `dataset` and recipe.
+    """Return the content of config.json, the `model`, `dataset` and recipe of a training.
 
     Raises
     ------
     FileNotFoundError
-        If there is none.
+        If there is no such file.
     ValueError
-        If it is something else.
+        If the file has other content.
     """
     path = folder / CONFIG
     try:
@@ -47,7 +47,7 @@ def load_checkpoint(path: Path | str) -> models.DeepRect:
     FileNotFoundError
         If a file is missing.
     ValueError
-        If a file is not what a training leaves, or is damaged.
+        If a file is damaged, or was not written by a training.
     """
     path = Path(path)
     path = path / WEIGHTS if path.is_dir() else path

@@ -1,4 +1,4 @@
-"""The datasets that a net can be published for: their classes and how a net is measured on them."""
+"""Describe the datasets that networks are published for, and measure networks on them."""
 
 from __future__ import annotations
 
@@ -20,18 +20,19 @@ from deeprect_gluon.train import evaluate
 
 @dataclass(frozen=True)
 class Dataset:
-    """What publishing needs of a dataset.
+    """Classes and images of a dataset that fits in memory.
 
     Parameters
     ----------
     classes : tuple of str
         In the order of the net's outputs.
     mean, std : sequence of float
-        Of each channel, on a scale of 0 to 1.
+        Of each channel, for pixels from 0 to 1.
     test_set : callable
-        Returns the images (uint8, (N, H, W, C)) and labels (int32, (N,)) of the published figures.
+        Returns the test images (uint8, (N, H, W, C)) and labels (int32, (N,)), on which published
+        errors are measured.
     training_images : callable
-        Returns images (uint8, (N, H, W, C)) by which a trained net can be calibrated.
+        Returns training images (uint8, (N, H, W, C)), for calibration of quantised nets.
     """
 
     classes: tuple
@@ -41,10 +42,11 @@ class Dataset:
     training_images: Callable[[], np.ndarray]
 
     def preprocess(self, size: int) -> Preprocess:
+        """Return the preprocessing for inputs of `size` x `size` pixels."""
         return Preprocess(size, tuple(self.mean), tuple(self.std), border=True)
 
     def measure(self, net: mx.gluon.Block, size: int) -> dict:
-        """Return top1_error (a fraction), loss (nats) and images of a net with inputs of `size`."""
+        """Return top1_error (a fraction), loss (nats) and images (their number) of a net."""
         images, labels = self.test_set()
         return evaluate(net, Batches(self.preprocess(size)(images).asnumpy(), labels, 250))
 
@@ -70,7 +72,7 @@ _DATASETS = {
 
 
 class _Images(Sequence):
-    """The images of a split of shards, decoded when they are asked for."""
+    """The images of a split of shards; each is decoded when it is read."""
 
     def __init__(self, shards: Shards):
         self._shards = shards
@@ -85,10 +87,10 @@ class _Images(Sequence):
 
 
 class ImageNet:
-    """ImageNet, or images in the same form, in shards that scripts/prepare_imagenet.py made.
+    """ImageNet, or other images in shards of the same form (scripts/prepare_imagenet.py).
 
-    It has what a `Dataset` has, but does not hold the images in memory: the published figures are
-    those of the central crops of the split "val".
+    It has the same methods as `Dataset`, but does not keep images in memory. Errors are measured on
+    the central crops of the split "val".
 
     Parameters
     ----------
@@ -98,7 +100,7 @@ class ImageNet:
     Raises
     ------
     FileNotFoundError, ValueError
-        If it does not hold the shards.
+        If the folder does not contain the shards.
     """
 
     mean, std = imagenet_facts.MEAN, imagenet_facts.STD
@@ -111,7 +113,7 @@ class ImageNet:
         return imagenet_facts.preprocess(size)
 
     def measure(self, net: mx.gluon.Block, size: int) -> dict:
-        """Return loss, errors and images of a net with inputs of `size`."""
+        """Return top1_error and top5_error (fractions), loss (nats) and images of a net."""
         return evaluate(net, ImageRecords(self.folder, "val", 128, train=False, input_size=size))
 
     def training_images(self) -> Sequence[np.ndarray]:
@@ -125,14 +127,14 @@ def get_dataset(name: str, folder: Path | str | None = None) -> Dataset | ImageN
     ----------
     name : str
     folder : path, optional
-        Where ImageNet's shards are; see `ImageNet`.
+        Where the shards of ImageNet are; see `ImageNet`.
 
     Raises
     ------
     ValueError
-        If nothing can be measured on it.
+        If the name is unknown.
     FileNotFoundError
-        If it is ImageNet, and not there.
+        If the shards of ImageNet are not in the folder.
     """
     if name == IMAGENET:
         return ImageNet(folder)
@@ -144,9 +146,10 @@ def get_dataset(name: str, folder: Path | str | None = None) -> Dataset | ImageN
 
 
 def dataset_of(config: dict) -> Dataset | ImageNet:
-    """Return the dataset of a training by its config.json; see `get_dataset`.
+    """Return the dataset that a training's config.json names; see `get_dataset`.
 
-    ImageNet's shards are those of the training, or `$DEEPRECT_DATA/imagenet` where those are not.
+    The shards of ImageNet are those that the training used, or `$DEEPRECT_DATA/imagenet` if that
+    folder no longer exists.
     """
     folder = config.get("data", {}).get("folder")
     there = folder is not None and Path(folder).is_dir()

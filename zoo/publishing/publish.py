@@ -1,4 +1,4 @@
-"""Publishing: from what a training left to an entry of a store's index."""
+"""Publish the result of a training: encode and measure its weights, and extend a store's index."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ..places import Bucket, Folder, UnavailableError, Web, open_place
 from ..signatures import SECRET_KEY, key_from_environment, signature_name
 from ..store import FILES, INDEX
 from .checkpoints import CONFIG, HISTORY, WEIGHTS, read_config
-from .datasets import Dataset, dataset_of
+from .datasets import Dataset, ImageNet, dataset_of
 from .signing import sign
 
 
@@ -32,25 +32,26 @@ def publish(
     form: str = "float16",
     licence: str = "Apache-2.0",
 ) -> dict:
-    """Add a trained net to a store, with figures measured from the very file that is published.
+    """Add a trained net to a store, with the error of the net decoded from the published file.
 
-    Nothing published changes: a net that the store has already gets the next version. The index is
-    replaced last, in one step, so that a publication cut short leaves the store as it was.
+    Published files never change: a net that the store already has gets the next version number. The
+    index is replaced last and in one step, so that an interrupted publication leaves the store as
+    it was.
 
     Parameters
     ----------
     checkpoint : path
-        weights.params as a training leaves it, with config.json and history.csv beside it; or the
-        folder of the three.
+        The folder of a training, with weights.params, config.json and history.csv; or
+        weights.params in it.
     name, dataset : str, optional
-        What the training must have been; they are read from its config.json.
+        Raise an error if config.json has another model name or dataset.
     to : path or URL
-        The store: a folder, or a bucket that fsspec can write to; made if there is none. Where
-        `$DEEPRECT_ZOO_SECRET_KEY` holds an ed25519 key, the index is signed with it.
+        The store: a folder, or a bucket that fsspec can write to. It is made if it does not exist.
+        If `$DEEPRECT_ZOO_SECRET_KEY` has an ed25519 key, the index is signed with it.
     form : {"float16", "int8", "float32"}
         See `zoo.weights`.
     licence : str
-        SPDX identifier of the weights' licence.
+        SPDX identifier of the licence of the weights.
 
     Returns
     -------
@@ -60,10 +61,10 @@ def publish(
     Raises
     ------
     FileNotFoundError
-        If the folder lacks one of the files.
+        If one of the files is missing.
     ValueError
-        If a file is not what a training leaves, or was made for another name or dataset, or the
-        store can only be read, or is signed and no key is given.
+        If a file is damaged or has another name or dataset, the store can only be read, or the
+        store is signed and no key is given.
     OSError
         If the store cannot be written.
     """
@@ -130,12 +131,12 @@ def _describe(preprocess: Preprocess) -> dict:
         "mean": list(preprocess.mean),
         "std": list(preprocess.std),
     }
-    # Without it, small images get a border.
+    # An entry without "resize" stands for images that get a border.
     return described if preprocess.border else {**described, "resize": preprocess.resize}
 
 
-def _measure(config: dict, content: bytes, dataset: Dataset) -> dict:
-    """Return metrics, parameters and multiply_adds of the net in an encoded weights file."""
+def _measure(config: dict, content: bytes, dataset: Dataset | ImageNet) -> dict:
+    """Return metrics, parameters and multiply_adds of a net with the weights of a file."""
     net = models.get_model(**config)
     models.load_weights(net, weights.decode(content), mx.cpu())
     net.hybridize()
@@ -149,7 +150,7 @@ def _measure(config: dict, content: bytes, dataset: Dataset) -> dict:
 
 
 def _published(place: Folder | Bucket, secret: bytes | None) -> dict:
-    """Return the index of a store as it is now; an empty one if there is none yet."""
+    """Return the present index of a store, or an empty index if the store has none."""
     try:
         content = place.read(INDEX)
     except UnavailableError as error:
@@ -165,7 +166,7 @@ def _published(place: Folder | Bucket, secret: bytes | None) -> dict:
 
 def _add(place: Folder | Bucket, name: str, content: bytes) -> dict:
     digest = hashlib.sha256(content).hexdigest()
-    # The digest in the name keeps what a publication cut short has left out of the way.
+    # The name contains the digest, so that files of an interrupted publication are not overwritten.
     file = {"file": name.format(digest[:8]), "bytes": len(content), "sha256": digest}
     place.write(f"{FILES}/{file['file']}", content)
     return file

@@ -1,4 +1,4 @@
-"""Checking a whole store."""
+"""Check every file of a store, and measure its networks again."""
 
 from __future__ import annotations
 
@@ -11,26 +11,25 @@ from ..store import Store
 from ..weights import decode
 from .datasets import get_dataset
 
-# Another processor rounds otherwise, and an image whose two best scores are equal but for that may
-# change sides.
+# Processors round differently, which can change the class of an image with two nearly equal scores.
 TOLERANCE = 2e-4
 
 
 def verify(store: Store, metrics: bool = False) -> dict[str, str | None]:
-    """Check every published net of a store: its files' digests, and that the net can be built.
+    """Check every published net of a store: the digests of its files, and that it can be loaded.
 
     Parameters
     ----------
     store : Store
     metrics : bool
-        Also measure each net again and compare with the index.
+        Also measure the error of each net, and compare it with the index.
 
     Returns
     -------
     dict of str to (str or None)
-        By "title@version": what is wrong, None if nothing.
+        By "NAME-ACTIVATION-DATASET@VERSION": the problem, or None.
     """
-    found: dict = {}
+    found: dict[str, str | None] = {}
     for entry in store.entries:
         label = f"{index_file.title(entry)}@{entry['version']}"
         try:
