@@ -1,4 +1,4 @@
-"""Gluon blocks."""
+"""Gluon blocks: PReLU, convolution with PReLU, dense layer, poolings."""
 
 from __future__ import annotations
 
@@ -59,10 +59,10 @@ class PReLU(mx.gluon.HybridBlock):
 
 
 class _AccumulatedWeight(mx.gluon.Parameter):
-    """A weight whose graph must know whether its gradient accumulates (see `operators`).
+    """A weight whose graph depends on whether its gradient accumulates (see `operators`).
 
-    `identity` in front of the operator would copy a whole weight in every forward, so it is only
-    there when `grad_req` is "add"; a graph that was built without it must not be used with "add".
+    `identity` in front of the operator copies the whole weight in every forward. Therefore the
+    graph has it only if `grad_req` is "add", and a graph built without it is refused with "add".
     """
 
     graph_overwrites = False
@@ -82,10 +82,11 @@ class _AccumulatedWeight(mx.gluon.Parameter):
 
 
 def _runs_ours(x, dtype, fast: bool | None) -> bool:
-    """Return whether a layer computes by an operator of ours that is for float32 on the CPU.
+    """Return whether a layer computes by one of our operators for float32 on the CPU.
 
-    `fast` is the block's: True wherever that is possible, False never, None where it is also faster
-    and no GPU might run the graph of a hybridized net. `dtype` is the type it computes in.
+    `fast` is that of the block: True wherever possible, False never, None where it is also faster
+    and the machine has no GPU, on which a hybridized net might run. `dtype` is the type in which
+    the layer computes.
     """
     if fast is False or is_portable(x) or np.dtype(dtype) != np.float32:
         return False
@@ -97,7 +98,7 @@ def _runs_ours(x, dtype, fast: bool | None) -> bool:
 
 
 def _accumulates(F, weight: _AccumulatedWeight) -> bool:
-    """Return whether a weight's gradient accumulates, and note it where a graph is being built."""
+    """Return whether a weight's gradient accumulates; record it while a graph is built."""
     accumulates = weight.grad_req == "add"
     if F is mx.sym and not accumulates:
         weight.graph_overwrites = True
@@ -122,13 +123,13 @@ class ConvPReLU(mx.gluon.HybridBlock):
     fast : bool, optional
         False for MXNet's convolution and `deeprect_gluon.prelu`; True for `conv_prelu` wherever it
         can be used: kernels of 2 and 3, stride 1, float32, on the CPU. By default it is used there
-        if this processor has at least AVX2 and the machine no GPU that a hybridized net might run
-        on.
+        if this processor has at least AVX2. A hybridized net also needs that the machine has no
+        GPU, on which its graph might run.
 
     Notes
     -----
-    The parameters are Conv2D's `weight` and `bias` and PReLU's `alpha`, whatever `fast` says: it is
-    no part of what a checkpoint holds. Input (N, C, H, W).
+    The parameters are Conv2D's `weight` and `bias` and PReLU's `alpha`, for every value of `fast`.
+    So checkpoints do not depend on it. Input (N, C, H, W).
     """
 
     def __init__(
@@ -182,7 +183,7 @@ class ConvPReLU(mx.gluon.HybridBlock):
         return self.rectify(self.convolve(F, x, weight, bias), alpha)
 
     def convolve(self, F, x, weight, bias):
-        """The first half of the layer, by MXNet's operator."""
+        """Compute the first half of the layer, by MXNet's operator."""
         return F.Convolution(
             x,
             weight,
@@ -194,7 +195,7 @@ class ConvPReLU(mx.gluon.HybridBlock):
         )
 
     def rectify(self, z, alpha=None):
-        """The second half; `alpha` is None for a ReLU."""
+        """Compute the second half; `alpha` is None for a ReLU."""
         return self.relu(z) if alpha is None else prelu(z, alpha)
 
     def __repr__(self):
@@ -215,12 +216,12 @@ class Dense(mx.gluon.nn.Dense):
     fast : bool, optional
         False for MXNet's operator; True for `dense` wherever it can be used: float32 on the CPU,
         with a bias, all axes but the first being inputs. By default it is used there for weights
-        that do not stay in the caches, under the conditions of `ConvPReLU`.
+        that are too large for the caches, under the conditions of `ConvPReLU`.
     **kwargs
         As for `mx.gluon.nn.Dense`.
     """
 
-    # Of the weight. Below it MXNet's operator is as fast forward, and faster backward.
+    # Values of the weight. For smaller ones MXNet is as fast forward, and faster backward.
     _LARGE = 1 << 22
 
     def __init__(self, units: int, fast: bool | None = None, **kwargs):
@@ -244,7 +245,7 @@ class Dense(mx.gluon.nn.Dense):
 
 
 class _Pooling(mx.gluon.HybridBlock):
-    """What pools by our operator where that is possible and `fast` allows it."""
+    """A layer that pools by our operator where that is possible and `fast` allows it."""
 
     def __init__(self, fast: bool | None, **kwargs):
         super().__init__(**kwargs)
@@ -294,8 +295,8 @@ class SpatialPyramidPooling(_Pooling):
     """Max pooling over a pyramid of grids, concatenated to one vector (He et al. 2014, SPP-net).
 
     Level n divides an a x a map into n x n windows: the stride is floor(a / n) and the window
-    a - (n - 1) * stride. The windows cover the whole map; where n divides a they are disjoint.
-    They are fixed when the block is made, so that it exports as plain pooling nodes.
+    a - (n - 1) * stride. The windows cover the whole map; if n divides a, they are disjoint.
+    They are fixed when the block is made. So the block exports as plain pooling nodes.
 
     Parameters
     ----------

@@ -1,16 +1,16 @@
-"""The operators as functions of NDArrays or Symbols, with MXNet's full gradient semantics.
+"""The operators as functions of NDArrays or Symbols, with right gradients for every `grad_req`.
 
-MXNet never tells an external operator its `req`: whether to write a gradient, to add to it or to
-skip it. `identity` in front of the operator restores that meaning, since MXNet's own copy then does
-the adding. In a graph it costs nothing; imperatively it is a copy, so it is only put before arrays
-whose gradient really accumulates.
+MXNet does not tell an external operator its `req`: whether to write a gradient, to add to it or to
+skip it. With `identity` in front of the operator, MXNet's own copy does the adding. In a graph
+`identity` costs nothing. Imperatively it is a copy; it is then used only for arrays that have a
+gradient.
 """
 
 from __future__ import annotations
 
 import contextlib
 import threading
-from typing import Iterator, TypeVar
+from typing import Any, Iterator, TypeVar
 
 import mxnet as mx
 
@@ -22,7 +22,7 @@ _local = threading.local()
 
 @contextlib.contextmanager
 def portable_operators() -> Iterator[None]:
-    """Within this context symbols are built of MXNet's own operators, for use without ours."""
+    """Build symbols of MXNet's own operators within this context, for use without ours."""
     _local.portable = True
     try:
         yield
@@ -52,7 +52,7 @@ def _with_req(x: Tensor) -> Tensor:
 def _with_rank(alpha: mx.sym.Symbol) -> mx.sym.Symbol:
     """Tell MXNet that a variable of unknown shape has one axis, as Gluon does for a parameter.
 
-    It reserves too little memory for an external operator's shapes if one has no known rank.
+    MXNet reserves too little memory for an external operator's shapes if a rank is unknown.
     """
     is_variable = alpha.get_children() is None
     if is_variable and alpha.attr("__shape__") is None:
@@ -61,7 +61,7 @@ def _with_rank(alpha: mx.sym.Symbol) -> mx.sym.Symbol:
     return alpha
 
 
-def _namespace(**tensors):
+def _namespace(**tensors: Any) -> Any:
     """Return mx.nd or mx.sym, to which all the tensors belong."""
     for kind, namespace in ((mx.sym.Symbol, mx.sym), (mx.nd.NDArray, mx.nd)):
         if all(isinstance(tensor, kind) for tensor in tensors.values()):
@@ -86,8 +86,8 @@ def prelu(data: Tensor, alpha: Tensor, axis: int = 1) -> Tensor:
     Returns
     -------
     NDArray or Symbol
-        Shape and type of `data`. The gradient at zero is the second branch's: alpha for the data,
-        x = 0 for alpha.
+        Shape and type of `data`. At zero the gradient is that of the second branch: alpha for the
+        data, x = 0 for alpha.
 
     Raises
     ------
@@ -98,8 +98,8 @@ def prelu(data: Tensor, alpha: Tensor, axis: int = 1) -> Tensor:
 
     Notes
     -----
-    A Symbol's data must have a shape when shapes are inferred: MXNet fails on an unknown number of
-    axes, with an MXNetError or a crash, before it calls an external operator.
+    A Symbol's data must have a shape when shapes are inferred. Otherwise MXNet fails with an
+    MXNetError or a crash, before it calls an external operator.
     """
     F = _namespace(data=data, alpha=alpha)
     if is_portable(data):
@@ -132,7 +132,7 @@ def conv_prelu(
     pad : int
         Rows and columns of zeros around the data, less than k.
     weight_accumulates : bool
-        False promises that the weight's `grad_req` is not "add", which saves copying it.
+        False: the caller promises that the weight's `grad_req` is not "add". That saves a copy.
 
     Returns
     -------
@@ -172,7 +172,7 @@ def dense(data: Tensor, weight: Tensor, bias: Tensor, weight_accumulates: bool =
     bias : NDArray or Symbol
         Shape (outputs,).
     weight_accumulates : bool
-        False promises that the weight's `grad_req` is not "add", which saves copying it.
+        False: the caller promises that the weight's `grad_req` is not "add". That saves a copy.
 
     Returns
     -------

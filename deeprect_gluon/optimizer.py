@@ -1,11 +1,11 @@
-"""SGD with momentum whose update reads and writes each number once."""
+"""SGD with momentum that updates a parameter in one pass over its memory."""
 
 from __future__ import annotations
 
 import mxnet as mx
 import numpy as np
 
-# Smaller parameters are left to MXNet, which updates several of them in one call.
+# MXNet updates smaller parameters: several of them in one call.
 _SMALLEST = 1 << 16
 
 
@@ -22,10 +22,10 @@ def _is_ours(weight: mx.nd.NDArray, grad: mx.nd.NDArray) -> bool:
 class FusedSGD(mx.optimizer.SGD):
     """MXNet's SGD, faster on the CPU: `Trainer(parameters, "fusedsgd", {"momentum": 0.9, …})`.
 
-    The update of a large parameter of type float32 is one pass over weight, gradient and momentum;
-    everything else, and an SGD without momentum or with `clip_gradient`, is MXNet's own. Arguments
-    are those of `mxnet.optimizer.SGD`. Results do not depend on the number of threads, and differ
-    from MXNet's by rounding.
+    The update of a large float32 parameter is one pass over weight, gradient and momentum. All
+    other parameters, and an SGD without momentum or with `clip_gradient`, use MXNet's own update.
+    Arguments are those of `mxnet.optimizer.SGD`. Results do not depend on the number of threads,
+    and differ from MXNet's by rounding.
     """
 
     def _update_impl(self, indices, weights, grads, states, multi_precision=False):

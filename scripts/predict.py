@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -68,7 +69,7 @@ def main(argv: list[str] | None = None) -> int:
             skipped += 1
             continue
         guesses = prediction.likeliest(probabilities(net, image, args), net.classes, args.top)
-        results.append({"image": source, "classes": [guess._asdict() for guess in guesses]})
+        results.append({"image": source, "classes": [asdict(guess) for guess in guesses]})
         if not args.json:
             print(source)
             for guess in guesses:

@@ -1,9 +1,9 @@
-"""The paper's augmentation of training images (section 3): scale, crop, mirror and colour.
+"""Augment training images as in the paper (section 3): scale, crop, mirror and shift the colour.
 
-The shorter side becomes s pixels, s drawn evenly from a range; a crop is taken anywhere; half of
-the crops are mirrored; and all pixels of an image are shifted along the principal components of
-ImageNet's colours, as Krizhevsky, Sutskever & Hinton (2012) do it. All of it is drawn first, from
-what is known without the pixels, and then only the pixels that will be seen are computed.
+The shorter side becomes s pixels, with s drawn from a range. The crop lies anywhere. Half of the
+crops are mirrored. All pixels of an image are shifted along the principal components of ImageNet's
+colours, as in Krizhevsky, Sutskever & Hinton (2012). `draw` draws all of this without the pixels;
+`render` then computes only the pixels of the crop.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _crop = native.function(
 )
 
 # Principal components of the RGB values of ImageNet's training images on a scale of 0 to 1, one in
-# each column, and the standard deviations along them: what every AlexNet since has used.
+# each column, and the standard deviations along them; the values of most AlexNet implementations.
 COLOUR_STD = np.array([0.2175, 0.0188, 0.0045])
 COLOUR_COMPONENTS = np.array(
     [
@@ -44,7 +44,7 @@ COLOUR_COMPONENTS = np.array(
 
 
 class View(NamedTuple):
-    """What is seen of an image: a square of it, resized, perhaps mirrored, its colour shifted.
+    """A part of an image: a square of it, resized, perhaps mirrored, its colour shifted.
 
     Attributes
     ----------
@@ -65,7 +65,7 @@ class View(NamedTuple):
 
 
 def draw(
-    shape: tuple[int, int],
+    shape: Sequence[int],
     size: int,
     sides: tuple[int, int],
     colour: float,
@@ -75,8 +75,8 @@ def draw(
 
     Parameters
     ----------
-    shape : (int, int)
-        Height and width of the image.
+    shape : (int, int, ...)
+        Height and width of the image come first.
     size : int
         Side of the crop.
     sides : (int, int)
@@ -94,7 +94,7 @@ def draw(
 
 
 def box(shape: Sequence[int], view: View, size: int) -> tuple[float, float, float, float]:
-    """Return what is seen of an image (H, W, ...): top, left, bottom, right in its pixels."""
+    """Return a view's square of an image (H, W, ...): top, left, bottom, right in its pixels."""
     rows, columns = (
         length / resized for length, resized in zip(shape, resized_shape(shape, view.side))
     )
@@ -109,10 +109,10 @@ def box(shape: Sequence[int], view: View, size: int) -> tuple[float, float, floa
 def render(
     image: np.ndarray, view: View, mean: Sequence[float], std: Sequence[float], out: np.ndarray
 ) -> None:
-    """Compute a view as a net takes it: scaled to 0..1, shifted, less `mean`, over `std`.
+    """Compute a view as the input of a net: scaled to 0..1, shifted, less `mean`, over `std`.
 
-    The image is resampled as Pillow's bilinear filter does it, which averages where it shrinks, but
-    without rounding to 8 bits, and only where the crop is. Python's lock is not held meanwhile.
+    The image is resampled as by Pillow's bilinear filter, which averages where it shrinks, but
+    without rounding to 8 bits, and only inside the crop. Python's lock is released meanwhile.
 
     Parameters
     ----------
@@ -125,6 +125,6 @@ def render(
     image = np.ascontiguousarray(image)
     size = out.shape[1]
     corners = (ctypes.c_double * 4)(*box(image.shape, view, size))
-    std = np.asarray(std)
-    scale, offset = np.float32(1 / (255 * std)), np.float32((view.shift - mean) / std)
+    deviation = np.asarray(std)
+    scale, offset = np.float32(1 / (255 * deviation)), np.float32((view.shift - mean) / deviation)
     _crop(image, *image.shape[:2], corners, size, view.mirrored, scale, offset, out)

@@ -1,4 +1,4 @@
-"""Batches of a dataset held in memory: shuffled, augmented and divided among workers."""
+"""Draw batches from a data set in memory: shuffle, augment and divide them among workers."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ Augment = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 
 
 class Batches:
-    """Batches of images and labels; what they hold depends on (seed, epoch, step) only.
+    """Batches of images and labels; their content depends on (seed, epoch, step) only.
 
-    Every worker draws the same global batch and keeps its own part of it, so that N workers see
-    together what one worker would.
+    Every worker draws the same global batch and keeps its own part of it. So N workers together get
+    the images that one worker would.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ class Batches:
         self.augment, self.rank, self.size = augment, rank, size
 
     def __len__(self) -> int:
-        """Steps in an epoch."""
+        """Return the number of steps in an epoch."""
         whole, rest = divmod(len(self.images), self.batch_size)
         return whole + (rest > 0 and not self.shuffle)
 

@@ -8,10 +8,10 @@ import hashlib
 import os
 import zlib
 from pathlib import Path
+from typing import Any
 
 import mxnet as mx
 import numpy as np
-import pooch
 
 from ..images import normalise, pad
 
@@ -29,7 +29,7 @@ CLASSES = (
     "Ankle boot",
 )
 # Mean and standard deviation of the training pixels, on a scale of 0 to 1.
-PREPROCESS = {"size": 28, "mean": [0.2860], "std": [0.3530]}
+PREPROCESS: dict[str, Any] = {"size": 28, "mean": [0.2860], "std": [0.3530]}
 
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")
 MIRRORS = (
@@ -38,7 +38,7 @@ MIRRORS = (
     "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
 )
 # SHA-256 of the decompressed content, since distributions compress it differently; and SHA-1 of the
-# compressed file that the mirrors serve.
+# compressed file on the mirrors.
 FILES = {
     "train-images-idx3-ubyte": (
         "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
@@ -63,9 +63,9 @@ PREFIXES = {"train": "train", "test": "t10k"}
 def load(split: str) -> tuple[np.ndarray, np.ndarray]:
     """Return the images and labels of a split.
 
-    The files are looked for in `$DEEPRECT_DATA` (the folder itself or its `fashion-mnist`), in the
-    folder of Debian's package `dataset-fashion-mnist`, and in Gluon's dataset folder
-    (`$MXNET_HOME/datasets/fashion-mnist`), into which they are downloaded if none has them.
+    Three folders are searched for the files: `$DEEPRECT_DATA` (itself or its `fashion-mnist`), that
+    of Debian's package `dataset-fashion-mnist`, and Gluon's (`$MXNET_HOME/datasets/fashion-mnist`).
+    If none has them, they are downloaded into Gluon's.
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ def load(split: str) -> tuple[np.ndarray, np.ndarray]:
     ValueError
         If the split is unknown, or a file is truncated or is not the published one.
     FileNotFoundError
-        If a file is nowhere and cannot be downloaded.
+        If a file is in none of them and cannot be downloaded.
     """
     if split not in PREFIXES:
         raise ValueError(f"split={split!r} is not a split of Fashion-MNIST; use 'train' or 'test'")
@@ -126,6 +126,8 @@ def _find(name: str) -> Path:
 
 
 def _download(name: str) -> Path:
+    import pooch  # here, since most programs never need it
+
     fname, folder = f"{name}.gz", _gluon_folder()
     for mirror in MIRRORS:
         # Pooch raises OSError where the mirror fails and ValueError where the file is another.

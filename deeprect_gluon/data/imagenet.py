@@ -1,6 +1,6 @@
-"""ImageNet's images, or any in the same form: from RecordIO shards to batches, as the paper trains.
+"""Draw batches of ImageNet's images, or others in that form, from RecordIO shards.
 
-MXNet's own `ImageRecordIter` is not used: docs/imagenet.md says what it cannot express.
+docs/imagenet.md says why MXNet's own `ImageRecordIter` cannot do this as the paper trains.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .records import Shards
 
 DATASET = "imagenet"
 
-# Batches that are being made while one is used.
+# Batches in preparation while one is used.
 AHEAD = 2
 
 
@@ -58,11 +58,11 @@ def data_folder(given: Path | str | None = None) -> Path:
 
 
 class ImageRecords:
-    """Batches of images from RecordIO shards; what they hold depends on (seed, epoch, step) only.
+    """Batches of images from RecordIO shards; their content depends on (seed, epoch, step) only.
 
-    As with `Batches`, N workers see together the batches that one would. The order of the images is
-    drawn from (seed, epoch) and the view of an image from (seed, epoch, image), so that neither
-    threads, nor workers, nor the step at which an epoch begins change a bit.
+    As with `Batches`, N workers together get the batches that one would. The order of the images is
+    drawn from (seed, epoch) and the view of an image from (seed, epoch, image). So the number of
+    threads, the number of workers and the first step of an epoch change no bit.
 
     Parameters
     ----------
@@ -88,9 +88,8 @@ class ImageRecords:
     rank, size : int
         This worker's place among the workers.
     threads : int, optional
-        That decode and augment, while the batches before are used; by default this worker's share
-        of the cores.
-        At most three batches are in memory.
+        Threads that decode and augment while earlier batches are used; by default this worker's
+        share of the cores. At most three batches are in memory.
 
     Attributes
     ----------
@@ -144,16 +143,17 @@ class ImageRecords:
         return self.shards.classes
 
     def __len__(self) -> int:
-        """Steps in an epoch."""
+        """Return the number of steps in an epoch."""
         whole, rest = divmod(len(self.shards), self.batch_size)
         return whole + (rest > 0 and not self.train)
 
     def epoch(
         self, epoch: int = 0, start: int = 0
     ) -> Iterator[tuple[mx.nd.NDArray, mx.nd.NDArray]]:
-        """Yield this worker's (images, labels) of each step from `start`; a last part may be empty.
+        """Yield this worker's (images, labels) of each step from `start` on.
 
-        Images are float32 (n, 3, input_size, input_size). Steps before `start` cost nothing.
+        Images are float32 (n, 3, input_size, input_size). Steps before `start` cost nothing. A last
+        part, of which a worker may have nothing, is left out.
 
         Raises
         ------
@@ -200,8 +200,8 @@ class ImageRecords:
                 yield part
 
     def _rng(self, epoch: int, i: int) -> np.random.Generator:
-        """Return what the view of image number `i` is drawn with."""
-        # One more than i: a generator seeded with a final 0 would be that of the order.
+        """Return the generator for the view of image number `i`."""
+        # One more than i: with a final 0 it would be the generator of the order.
         return np.random.default_rng([self.seed, epoch, i + 1])
 
     def _begin(
@@ -212,16 +212,14 @@ class ImageRecords:
         return images, labels
 
     def _load(self, epoch: int, i: int, out: np.ndarray) -> int:
-        """Write image number `i` as the net will see it, and return its label."""
+        """Write image number `i` as the input of a net, and return its label."""
         content, label = self.shards.read(i)
         try:
             image = decode(content)
         except ValueError as error:
             raise ValueError(f"{self.shards.describe(i)} is {error}") from error
         if self.train:
-            view = draw(
-                image.shape[:2], self.input_size, self.sides, self.colour, self._rng(epoch, i)
-            )
+            view = draw(image.shape, self.input_size, self.sides, self.colour, self._rng(epoch, i))
             render(image, view, self.mean, self.std, out)
         else:
             resized = resize_shorter(image, round(self.input_size * 256 / 224))

@@ -1,11 +1,12 @@
-"""ImageNet's facts: mean and deviation of its channels, its classes, its preprocessing."""
+"""Facts of ImageNet: mean and deviation of the channels, class names and preprocessing."""
 
 from __future__ import annotations
 
 from ..images import Preprocess
 
-# Of the training images' channels, on a scale of 0 to 1. The paper subtracts a mean for each pixel,
-# which is the same for every pixel but little, and does not fit images of other sizes.
+# Mean and standard deviation of the training images' channels, on a scale of 0 to 1. The paper
+# subtracts a mean per pixel. Those means hardly differ between pixels, and do not fit images of
+# other sizes, so we use one per channel.
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
 
@@ -43,5 +44,5 @@ def wordnet_ids() -> tuple[str, ...]:
 
 
 def preprocess(size: int) -> Preprocess:
-    """Return the central crop of `size` pixels, from images resized in the paper's 256 to 224."""
+    """Return the central crop of `size` pixels, after resizing in the paper's ratio, 256 to 224."""
     return Preprocess(size, MEAN, STD, resize=round(size * 256 / 224))

@@ -1,8 +1,8 @@
-"""Where ImageNet's images and labels come from: archives as they are distributed, or folders.
+"""Find ImageNet's images and labels: in archives as they are distributed, or in folders.
 
-Scanning only looks at names, places and sizes. An image in an archive, even in an archive within an
-archive, is a range of bytes of one file, so that any process can read it alone and nothing needs to
-be unpacked.
+Scanning reads names, places and sizes only. An image in an archive, even in an archive within an
+archive, is a range of bytes of one file. So any process can read it alone, and nothing needs to be
+unpacked.
 """
 
 from __future__ import annotations
@@ -134,9 +134,9 @@ def read_labels(labels: Path, stems: list[str]) -> list[str]:
     Parameters
     ----------
     labels : Path
-        ILSVRC's development kit (ILSVRC2012_devkit_t12.tar.gz, or the folder it unpacks to), which
-        numbers images by the order of their names and classes in a way of its own; or a text file
-        with a line for each image: its name, a comma or space, and its class. Kaggle's
+        ILSVRC's development kit (ILSVRC2012_devkit_t12.tar.gz, or the folder it unpacks to). It
+        numbers images by the order of their names, and has its own numbers for classes. Or a text
+        file with a line for each image: its name, a comma or space, and its class. Kaggle's
         LOC_val_solution.csv is such a list.
     stems : list of str
         Names of the images without folder and suffix, in order.
@@ -157,9 +157,9 @@ def read_labels(labels: Path, stems: list[str]) -> list[str]:
     if tarfile.is_tarfile(labels):
         with tarfile.open(labels) as archive:
             files = {
-                Path(member.name).name: archive.extractfile(member).read()
+                Path(member.name).name: file.read()
                 for member in archive
-                if member.isfile()
+                if (file := archive.extractfile(member)) is not None
             }
         return _of_development_kit(labels, files, len(stems))
     return _of_list(labels, stems)
@@ -254,7 +254,7 @@ def _files(
                 yield member
     except tarfile.TarError as error:
         raise _broken(path, error) from error
-    # An archive that was cut between two of its files has no other sign of it.
+    # This is the only sign of an archive that was cut between two of its files.
     archive.fileobj.seek(archive.offset)
     if archive.fileobj.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
         raise _broken(path, "its end is missing")

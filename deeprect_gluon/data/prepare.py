@@ -1,8 +1,8 @@
-"""From archives or folders of images to RecordIO shards: in parallel, restartable, verified.
+"""Pack archives or folders of images into RecordIO shards: in parallel, restartable, verified.
 
-Everything written depends on the sources and the options only: not on the number of processes, nor
-on how often the work was interrupted. A split's metadata (see `records`) is replaced after every
-shard; its last replacement says that the split is complete.
+The files depend on the sources and the options only, not on the number of processes or on
+interruptions. A split's metadata (see `records`) is replaced after every shard. The last
+replacement says that the split is complete.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Iterator, Sequence
+from typing import Any, Iterator, Sequence
 
 import filelock
 import numpy as np
@@ -33,7 +33,7 @@ COUNTS = {"train": 1_281_167, "val": 50_000}
 
 
 class DamagedImagesError(ValueError):
-    """Some sources are no whole images, and nobody said that they may be left out."""
+    """Some sources are damaged, and the caller did not allow to leave them out."""
 
 
 def find_classes(sources: Sequence[Source]) -> list[dict]:
@@ -61,7 +61,7 @@ def known_classes(output: Path, split: str) -> list[dict] | None:
 
 
 def summary(metadata: dict) -> str:
-    """Return what was made, in a few words, with a warning where it is not what ILSVRC has."""
+    """Return a sentence about a split, with a warning if its size is not that of ILSVRC."""
     split, images, classes = metadata["split"], metadata["images"], metadata["classes"]
     size = sum(file["bytes"] for shard in metadata["shards"] for file in shard["files"].values())
     text = (
@@ -90,7 +90,7 @@ def prepare(
     processes: int = 1,
     allow_damaged: bool = False,
 ) -> dict:
-    """Pack a split, or what is missing of it.
+    """Pack a split, or its missing shards.
 
     A shard that is there is kept if it was made from the same sources and every byte is right.
 
@@ -105,8 +105,8 @@ def prepare(
     packing : Packing
     processes : int
     allow_damaged : bool
-        Leave out the sources that are no whole images. They are listed in `<split>-damaged.txt`
-        and in the metadata either way.
+        Leave out damaged sources. They are listed in `<split>-damaged.txt` and in the metadata in
+        both cases.
 
     Returns
     -------
@@ -116,7 +116,7 @@ def prepare(
     Raises
     ------
     DamagedImagesError
-        If there are damaged sources and they may not be left out.
+        If there are damaged sources and they are not to be left out.
     ValueError
         If an image's class is not among the classes, or the folder holds the split in another form.
     OSError
@@ -131,7 +131,7 @@ def prepare(
                 f"{len(labels)} classes of the training images"
             )
     path = output / f"{split}.json"
-    metadata = {
+    metadata: dict[str, Any] = {
         "format": FORMAT,
         "split": split,
         "complete": False,
@@ -142,7 +142,7 @@ def prepare(
         "shards": [],
     }
     with _alone_in(output):
-        for leftover in output.glob(f".[0-9]*.{split}[-.]*"):  # of a process that was killed
+        for leftover in output.glob(f".[0-9]*.{split}[-.]*"):  # files of a killed process
             leftover.unlink()
         known = _known_shards(path, metadata)
         shards = _divide(split, sources, labels, packing)
@@ -179,7 +179,7 @@ def _alone_in(folder: Path) -> Iterator[None]:
 def _make_all(
     output: Path, shards: Sequence[Shard], known: dict[str, dict], processes: int
 ) -> Iterator[list[dict]]:
-    """Make the shards, and yield what is known of all after each."""
+    """Make the shards; after each, yield the metadata of all that are known."""
     images = sum(len(shard.sources) for shard in shards)
     progress = tqdm(total=images, unit="image", desc=shards[0].name.rpartition("-")[0])
     pool = ProcessPoolExecutor(processes, initializer=_start_worker, initargs=(os.getpid(),))
@@ -190,7 +190,7 @@ def _make_all(
             entry = future.result()
             done[entry["name"]] = entry
             progress.update(entry["images"] + len(entry["damaged"]))
-            # What is known of later shards stays, so that an interruption does not lose them.
+            # Keep what is known of later shards, so that an interruption does not lose it.
             yield [entry for _, entry in sorted({**known, **done}.items())]
     finally:
         for future in futures:
@@ -209,7 +209,7 @@ def _list_damaged(path: Path, damaged: Sequence[dict]) -> None:
 
 
 def _known_shards(path: Path, metadata: dict) -> dict[str, dict]:
-    """Return what an earlier run finished, if it was to make the same."""
+    """Return the shards that an earlier run with the same sources and options finished."""
     if not path.exists():
         return {}
     before = json.loads(path.read_text(encoding="utf-8"))
@@ -223,10 +223,12 @@ def _known_shards(path: Path, metadata: dict) -> dict[str, dict]:
     return {entry["name"]: entry for entry in before["shards"]}
 
 
-def _divide(split, sources, labels, packing) -> list[Shard]:
+def _divide(
+    split: str, sources: Sequence[Source], labels: dict[str, int], packing: Packing
+) -> list[Shard]:
     """Shuffle the images and divide them among shards."""
     order = np.random.default_rng(packing.seed).permutation(len(sources)).tolist()
-    shards = []
+    shards: list[Shard] = []
     for start in range(0, len(order), packing.images_per_shard):
         chosen = [sources[i] for i in order[start : start + packing.images_per_shard]]
         identifiers = list(range(start, start + len(chosen)))
@@ -236,7 +238,7 @@ def _divide(split, sources, labels, packing) -> list[Shard]:
 
 
 def _start_worker(parent: int) -> None:
-    """Let this process end with the one that started it, however that ends."""
+    """Make this process end when its parent ends, in whatever way."""
     pr_set_pdeathsig = 1
     ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
     if os.getppid() != parent:

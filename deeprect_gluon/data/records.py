@@ -1,10 +1,10 @@
-"""Images in RecordIO shards: what a folder says of them, and reading any of them.
+"""Read and check RecordIO shards of images.
 
-A split, such as "train", is described by `train.json`: the classes in the order of their labels,
-and the shards. A shard is three files of one name: `.rec` holds the records (MXNet's RecordIO, an
-encoded image each), `.idx` the offset of each, `.lst` the label and the name of the image it was
-made from. MXNet's own tools read them too; what they leave unused, the header's second identifier,
-is here the CRC-32 of everything else in the record.
+`train.json` describes the split "train": the classes in the order of their labels, and the shards.
+A shard is three files of one name. `.rec` holds the records (MXNet's RecordIO, an encoded image
+each), `.idx` the offset of each, `.lst` the label and the name of the source image. MXNet's own
+tools read them too. They do not use the header's second identifier; here it is the CRC-32 of
+everything else in the record.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def unpack(record: bytes, identifier: int) -> tuple[bytes, int]:
     Raises
     ------
     ValueError
-        If it is not the record of that identifier, or is damaged.
+        If it has another identifier, or is damaged.
     """
     if len(record) < _HEADER.size:
         raise ValueError(f"its {len(record)} bytes are too few for a record")
@@ -56,9 +56,9 @@ def _checksum(record: bytes) -> int:
 
 
 def unframe(frames: bytes | mmap.mmap, position: int = 0) -> tuple[bytes, int]:
-    """Return the record that begins at a position of a RecordIO file, and where the next one does.
+    """Return the record at a position of a RecordIO file, and the position of the next one.
 
-    A record that contains the format's magic number is stored without it, in several frames.
+    A record that contains the format's magic number is split there into several frames.
 
     Raises
     ------
@@ -82,12 +82,12 @@ def unframe(frames: bytes | mmap.mmap, position: int = 0) -> tuple[bytes, int]:
 
 
 def describe_file(path: Path) -> dict:
-    """Return what a split's metadata says of one of its files."""
+    """Return the metadata of one of a split's files."""
     return {"bytes": path.stat().st_size, "sha256": sha256(path)}
 
 
 def check_file(path: Path, expected: dict) -> None:
-    """Compare every byte of a file with what the metadata says of it.
+    """Compare every byte of a file with its metadata.
 
     Raises
     ------
@@ -116,14 +116,14 @@ def _check_size(path: Path, expected: int) -> None:
 
 
 def read_metadata(folder: Path, split: str) -> dict:
-    """Return the description of a split that was prepared to the end.
+    """Return the metadata of a split whose preparation is complete.
 
     Raises
     ------
     FileNotFoundError
         If there is none.
     ValueError
-        If it is of another format, or of a preparation that was not finished.
+        If it has another format, or the preparation is not complete.
     """
     path = folder / f"{split}.json"
     if not path.exists():
@@ -223,7 +223,7 @@ class Shards:
             ) from error
 
     def describe(self, i: int) -> str:
-        """Return where image number `i` is, and the name of the file it was made from."""
+        """Return the place of image number `i`, and the name of its source file."""
         shard, identifier, *_ = self._positions[i].tolist()
         place = f"record {identifier} of {self.folder / self._names[shard]}.rec"
         listing = self.folder / f"{self._names[shard]}.lst"

@@ -1,6 +1,6 @@
-"""One RecordIO shard of images: made, or kept if it is there and right, and verified.
+"""Make one RecordIO shard of images and verify it, or keep the shard that is there.
 
-What it holds depends on its sources and the packing only.
+Its content depends on its sources and the packing only.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ _NOT_WHOLE = "{} was not written whole ({}); see whether the disk is full"
 
 @dataclass(frozen=True)
 class Packing:
-    """How images are packed.
+    """Options of packing.
 
     Parameters
     ----------
     shorter_side : int, optional
-        Images with a longer one are resized to it (bicubic). Otherwise, and by default, a JPEG is
-        packed with the bytes it came in.
+        Images with a longer one are resized to it (bicubic). All other JPEGs keep their bytes; by
+        default these are all.
     quality : int
-        Of the JPEGs that are made: of resized images, of other formats, and of CMYK.
+        Of new JPEGs: those of resized images, of other formats, and of CMYK images.
     seed : int
         Of the order of the images.
     images_per_shard : int
@@ -45,7 +45,7 @@ class Packing:
     seed: int = 0
     images_per_shard: int = 5000
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name, least, most in (
             ("shorter_side", 1, None),
             ("quality", 1, 100),
@@ -58,7 +58,7 @@ class Packing:
 
 
 class Shard(NamedTuple):
-    """What is to be packed into one file.
+    """The images of one shard.
 
     Attributes
     ----------
@@ -76,7 +76,7 @@ class Shard(NamedTuple):
     packing: Packing
 
     def plan(self) -> str:
-        """Return a digest of what makes this shard's content."""
+        """Return a digest of all that determines this shard's content."""
         images = [
             [identifier, label, source.name, source.length]
             for identifier, label, source in zip(self.identifiers, self.labels, self.sources)
@@ -87,8 +87,8 @@ class Shard(NamedTuple):
 def recode(content: bytes, packing: Packing) -> bytes:
     """Return the JPEG to be packed for an encoded image.
 
-    A grey or RGB JPEG that is not to be resized stays as it is. ImageNet has a PNG and some CMYK
-    images among its files named .JPEG; of these, as of all others, an RGB JPEG is made.
+    A grey or RGB JPEG that is not resized keeps its bytes; any other image becomes an RGB JPEG.
+    ImageNet has a PNG and some CMYK images among its files named .JPEG.
 
     Raises
     ------
@@ -116,7 +116,7 @@ def make_shard(output: Path, shard: Shard, known: dict | None) -> dict:
         The folder of records.
     shard : Shard
     known : dict, optional
-        What this returned when the shard was made before.
+        What this function returned when it made the shard before.
 
     Returns
     -------
@@ -135,7 +135,7 @@ def make_shard(output: Path, shard: Shard, known: dict | None) -> dict:
                 check_file(output / name, expected)
             return known
         except (ValueError, FileNotFoundError):
-            pass  # it is made again
+            pass  # make it again
     records, index, listing = (
         output / f"{shard.name}{suffix}" for suffix in (".rec", ".idx", ".lst")
     )
@@ -173,12 +173,12 @@ def make_shard(output: Path, shard: Shard, known: dict | None) -> dict:
 
 
 def _read_back(path: Path, identifiers: Sequence[int]) -> list[int]:
-    """Return where each record begins, after checking that all were written.
+    """Return the start of each record, after checking that all were written.
 
     Raises
     ------
     OSError
-        If they were not. MXNet's writer does not tell of a disk that is full when it closes.
+        If they were not: MXNet's writer raises no error if the disk is full when it closes.
     """
     if not identifiers:
         return []

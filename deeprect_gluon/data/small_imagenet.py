@@ -1,8 +1,8 @@
-"""A small dataset in ImageNet's layout, where ImageNet is not: for tests, benchmarks and trials.
+"""Make a small data set in ImageNet's layout, for tests, benchmarks and trials.
 
 Its images are JPEGs of many sizes and shapes, with about as many bytes as ImageNet's. Each shows a
-garment of Fashion-MNIST, enlarged and coloured, before a texture whose spectrum falls like that of
-photographs. A class is a garment; beyond ten classes, a garment and a texture.
+garment of Fashion-MNIST, enlarged and coloured, before a texture with the spectrum of photographs.
+A class is a garment; with more than ten classes, a garment and a texture.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def write(
     ValueError
         If there are too many classes.
     FileNotFoundError
-        If Fashion-MNIST is not there.
+        If Fashion-MNIST is missing.
     """
     if not 1 <= classes <= 10 * _TEXTURES:
         raise ValueError(f"classes={classes}; there are 1 to {10 * _TEXTURES}")
@@ -66,7 +66,7 @@ def write(
 
 
 def write_archives(folder: Path) -> None:
-    """Put a folder that `write` made into archives as ImageNet's are, beside it.
+    """Put a folder that `write` made into archives like ImageNet's, beside it.
 
     They are ILSVRC2012_img_train.tar, an archive of the classes' archives; ILSVRC2012_img_val.tar,
     the validation images in one piece; and ILSVRC2012_devkit_t12.tar.gz, which has their classes.
@@ -110,7 +110,7 @@ def _add(archive: tarfile.TarFile, name: str, content: bytes) -> None:
 
 def _textures(rng: np.random.Generator) -> np.ndarray:
     """Return coloured noise, stronger at low frequencies: uint8, (textures, side, side, 3)."""
-    frequency = np.hypot(np.fft.fftfreq(_SIDE)[:, None], np.fft.rfftfreq(_SIDE))
+    frequency = np.hypot(np.fft.fftfreq(_SIDE, 1.0)[:, None], np.fft.rfftfreq(_SIDE, 1.0))
     frequency[0, 0] = 1
     noise = rng.standard_normal((_TEXTURES, 3, _SIDE, _SIDE))
     shaped = np.fft.irfft2(np.fft.rfft2(noise) / frequency, s=(_SIDE, _SIDE))
@@ -135,7 +135,7 @@ def _compose(garment: np.ndarray, texture: np.ndarray, rng: np.random.Generator)
     rolled = np.tile(np.roll(texture, shift, axis=(0, 1)), (*tiles, 1))
     image = Image.fromarray(rolled[:height, :width])
     size = round(min(height, width) * rng.uniform(0.6, 0.95))
-    mask = Image.fromarray(garment).resize((size, size), Image.BICUBIC)
+    mask = Image.fromarray(garment).resize((size, size), Image.Resampling.BICUBIC)
     bright = rng.uniform(0.4, 1.0, 3) * 255
     lit = np.asarray(mask, np.float32)[..., None] / 255 * bright.astype(np.float32)
     place = (int(rng.integers(width - size + 1)), int(rng.integers(height - size + 1)))

@@ -1,4 +1,4 @@
-"""Testing as in the paper (section 4): views, dense testing, ensembles."""
+"""Test nets as in the paper (section 4): views, dense testing, tiling and ensembles."""
 
 from .dense import dense_probabilities
 from .views import center_view, dense_view, ensemble, ten_view, top_errors

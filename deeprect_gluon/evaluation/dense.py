@@ -32,15 +32,15 @@ def dense_probabilities(
     x : NDArray, shape (N, C, H, W)
         Images at least as large as the net's input.
     max_windows : int
-        Windows of an image that the fully-connected layers see together.
+        Windows of an image that the fully-connected layers compute together.
     tile : int
         Height and width of the part of the last map that the convolutions compute together.
 
     Returns
     -------
     ndarray of float32, shape (N, rows, columns, classes)
-        Probabilities; windows are as large as the last map of the net's input, 14x14 for A, B and C
-        at 224 pixels, and lie one apart.
+        Probabilities. Windows are as large as the last map of the net's input, 14x14 for A, B and C
+        at 224 pixels; the distance between them is 1.
     """
     layers = list(net.features._children.values())
     position = [isinstance(layer, SpatialPyramidPooling) for layer in layers].index(True)
@@ -50,8 +50,8 @@ def dense_probabilities(
         for block, layer in zip(layers[:position], Config(**net.config).layers)
     ]
     x = tiling.run_in_tiles(trunk, x, tile)
-    # A window's bin is a maximum over a square of the map, and windows share these squares: for
-    # each level they are taken once, everywhere, and a window picks n x n of them, `stride` apart.
+    # A window's bin is a maximum over a square of the map, and windows share these squares. For
+    # each level all maxima are computed once; a window takes n x n of them, `stride` apart.
     levels = pyramid.windows()
     maxima = [mx.nd.Pooling(x, kernel=(w, w), pool_type="max") for _, w, _ in levels]
     images, rows, columns = len(x), *(side - pyramid.map_size + 1 for side in x.shape[2:])

@@ -1,7 +1,7 @@
-"""Convolutions and poolings of an image of any size, a tile at a time.
+"""Run convolutions and poolings on an image of any size, a tile at a time.
 
-The last map of a network is computed in tiles, each from the part of the image that it sees: the
-values are those of the whole image at once, and the memory is that of a tile.
+Each tile of the last map is computed from the part of the image that it depends on. The values are
+those of the whole image at once; the memory is that of a tile.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import mxnet as mx
 
 
 class Layer(NamedTuple):
-    """A convolution or pooling of square windows: a function of (N, C, H, W), its geometry."""
+    """A convolution or pooling of square windows: a function of (N, C, H, W) and its geometry."""
 
     run: Callable[[mx.nd.NDArray], mx.nd.NDArray]
     kernel: int
@@ -23,10 +23,10 @@ class Layer(NamedTuple):
 class _Span(NamedTuple):
     """What a layer computes along one axis for a tile."""
 
-    start: int  # of the part of its input that it sees
+    start: int  # the part of its input that it takes
     stop: int
-    skip: int  # of its outputs, those before the first that is needed
-    count: int  # and those that are needed
+    skip: int  # its outputs before the first one that is needed
+    needed: int  # the number of outputs that are needed
 
 
 def _lengths(layers: Sequence[Layer], length: int) -> list[int]:
@@ -41,8 +41,8 @@ def _spans(layers: Sequence[Layer], lengths: Sequence[int], start: int, stop: in
     """Return what each layer does for the outputs `start` to `stop` of the last one."""
     spans = []
     for layer, length in zip(reversed(layers), reversed(lengths[:-1])):
-        # A layer pads the part that it is given: right where the image ends too, and elsewhere it
-        # spoils outputs beyond those that are needed. A start that is a multiple of the stride
+        # A layer pads the part that it gets. At the border of the image that is right; elsewhere it
+        # makes wrong only outputs that are not needed. A start that is a multiple of the stride
         # keeps the positions of the windows.
         first = max(0, start * layer.stride - layer.pad) // layer.stride * layer.stride
         last = min(length, (stop - 1) * layer.stride - layer.pad + layer.kernel)
@@ -65,7 +65,7 @@ def run_in_tiles(layers: Sequence[Layer], x: mx.nd.NDArray, tile: int) -> mx.nd.
     Returns
     -------
     NDArray
-        What the layers give for the whole of x, save for rounding.
+        The result of the layers for the whole of x, except for rounding.
     """
     heights, widths = (_lengths(layers, length) for length in x.shape[2:])
     rows = []
@@ -76,7 +76,7 @@ def run_in_tiles(layers: Sequence[Layer], x: mx.nd.NDArray, tile: int) -> mx.nd.
             across = _spans(layers, widths, left, min(left + tile, widths[-1]))
             y = x[:, :, down[0].start : down[0].stop, across[0].start : across[0].stop]
             for layer, i, j in zip(layers, down, across):
-                y = layer.run(y)[:, :, i.skip : i.skip + i.count, j.skip : j.skip + j.count]
+                y = layer.run(y)[:, :, i.skip : i.skip + i.needed, j.skip : j.skip + j.needed]
             row.append(y)
         rows.append(mx.nd.concat(*row, dim=3))
     return mx.nd.concat(*rows, dim=2)

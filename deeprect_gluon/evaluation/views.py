@@ -1,7 +1,7 @@
-"""Testing as in the paper: one view, ten views, or dense multi-scale views (section 4).
+"""Test a net on an image: one view, ten views, dense views, or an ensemble (section 4).
 
-Every function takes a net with `preprocess` (its `mean` and `std` are used) and an image, uint8
-(H, W, C) of any size, and returns the probabilities of the classes, float32 (classes,): the average
+Every function takes a net with `preprocess`, for its `mean` and `std`, and an image, uint8
+(H, W, C) of any size. It returns the probabilities of the classes, float32 (classes,), averaged
 over all views.
 """
 
@@ -70,10 +70,10 @@ def dense_view(
     flip : bool
         Score the mirror image too.
     max_windows : int
-        Windows of an image that the fully-connected layers see together, and
+        Windows of an image that the fully-connected layers compute together.
     tile : int
-        height and width of the part of the last map that the convolutions compute together: they
-        bound the memory. The maps of an ordinary photograph fit into one tile.
+        Height and width of the part of the last map that the convolutions compute together. Both
+        limit the memory. The maps of an ordinary photograph fit into one tile.
 
     Raises
     ------
@@ -98,9 +98,16 @@ def dense_view(
 def ensemble(
     nets: Sequence[DeepRect], image: np.ndarray, view: View = center_view, **arguments
 ) -> np.ndarray:
-    """Return the average of what several nets of the same classes say of an image.
+    """Return the average of the probabilities of several nets with the same classes.
 
-    `view` is one of this module's functions, and `arguments` its further ones.
+    Parameters
+    ----------
+    nets : sequence of DeepRect
+    image : ndarray of uint8, shape (H, W, C)
+    view : callable
+        `center_view`, `ten_view` or `dense_view`.
+    arguments : dict
+        Further arguments of `view`.
     """
     return np.mean([view(net, image, **arguments) for net in nets], axis=0)
 
@@ -108,7 +115,7 @@ def ensemble(
 def top_errors(
     probabilities: np.ndarray, labels: np.ndarray, top: Sequence[int] = (1, 5)
 ) -> dict[int, float]:
-    """Return, for each k in `top`, how often the label is not among the k likeliest classes.
+    """Return, for each k in `top`, the fraction of labels that the k likeliest classes miss.
 
     Parameters
     ----------

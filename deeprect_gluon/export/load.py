@@ -52,10 +52,10 @@ class Exported:
             If the inputs have another shape.
         """
         x = np.ascontiguousarray(x, np.float32)
-        if x.shape[1:] != self.sidecar.input_shape or not len(x):
+        shape = self.sidecar.input_shape or ()
+        if x.shape[1:] != shape or not len(x):
             raise ValueError(
-                f"inputs have shape {x.shape}; the net takes (N, "
-                f"{', '.join(map(str, self.sidecar.input_shape))})"
+                f"inputs have shape {x.shape}; the net takes (N, {', '.join(map(str, shape))})"
             )
         return self._run(x)
 
@@ -83,44 +83,43 @@ def load_export(path: Path | str) -> Exported:
         If the export is ONNX and onnx or onnxruntime is not installed.
     """
     sidecar = read_sidecar(path)
-    if sidecar.input_shape is None:
+    shape = sidecar.input_shape
+    if shape is None:
         raise ValueError(
             f"the sidecar of {path} has no input_shape; give input_shape when exporting"
         )
-    if math.prod(sidecar.input_shape) > MOST_VALUES:
-        raise ValueError(f"the sidecar of {path} asks for inputs of {sidecar.input_shape}")
+    if math.prod(shape) > MOST_VALUES:
+        raise ValueError(f"the sidecar of {path} asks for inputs of {shape}")
     files = verify_files(sidecar, path)
     if sidecar.form == "onnx":
-        exported = Exported(sidecar, _onnx_session(files, sidecar))
+        exported = Exported(sidecar, _onnx_session(files, shape))
     else:
         symbol, arrays = _read_symbol(files[0]), read_params(files[1])
-        exported = Exported(sidecar, _symbol_block(symbol, arrays, sidecar, files[0]))
-    _try(exported, files[0])
+        exported = Exported(sidecar, _symbol_block(symbol, arrays, shape, files[0]))
+    _try(exported, shape, files[0])
     return exported
 
 
-def _try(exported: Exported, path: Path) -> None:
+def _try(exported: Exported, shape: tuple[int, ...], path: Path) -> None:
     """Run an export once: runtimes find some faults only then."""
-    sidecar = exported.sidecar
+    classes = exported.sidecar.classes
     try:
-        scores = exported(np.zeros((1, *sidecar.input_shape), np.float32))
+        scores = exported(np.zeros((1, *shape), np.float32))
     # MXNet and ONNX Runtime have no error in common.
     except Exception as error:
         raise ValueError(f"{path} does not run: {last_line(error)}") from error
-    if sidecar.classes and scores.shape != (1, len(sidecar.classes)):
-        raise ValueError(
-            f"{path} gives scores of shape {scores.shape} for {len(sidecar.classes)} classes"
-        )
+    if classes and scores.shape != (1, len(classes)):
+        raise ValueError(f"{path} gives scores of shape {scores.shape} for {len(classes)} classes")
 
 
-def _onnx_session(files: list[Path], sidecar: Sidecar) -> Callable[[np.ndarray], np.ndarray]:
+def _onnx_session(files: list[Path], shape: tuple[int, ...]) -> Callable[[np.ndarray], np.ndarray]:
     try:
         import onnxruntime
     except ImportError as error:
         raise ImportError(
             "running ONNX needs onnxruntime: pip install 'deeprect_gluon[onnx]'"
         ) from error
-    check_onnx(files, sidecar.input_shape, MOST_VALUES)
+    check_onnx(files, shape, MOST_VALUES)
     try:
         session = onnxruntime.InferenceSession(str(files[0]), providers=["CPUExecutionProvider"])
     # ONNX Runtime has a class for each of its states, and no common one but this.
@@ -168,7 +167,7 @@ def _check_node(node: dict, number: int) -> None:
 
 
 def _symbol_block(
-    symbol: mx.sym.Symbol, arrays: dict[str, np.ndarray], sidecar: Sidecar, path: Path
+    symbol: mx.sym.Symbol, arrays: dict[str, np.ndarray], shape: tuple[int, ...], path: Path
 ) -> Callable[[np.ndarray], np.ndarray]:
     arrays = {name[len("arg:") :]: array for name, array in arrays.items()}
     names = symbol.list_inputs()
@@ -179,7 +178,7 @@ def _symbol_block(
     types = {name: array.dtype for name, array in arrays.items()}
     try:
         symbol.infer_type(**{INPUT: np.float32}, **types)
-        made = symbol.get_internals().infer_shape(**{INPUT: (1, *sidecar.input_shape)}, **shapes)[1]
+        made = symbol.get_internals().infer_shape(**{INPUT: (1, *shape)}, **shapes)[1]
     except mx.MXNetError as error:
         raise ValueError(f"the parameters do not fit {path}: {last_line(error)}") from error
     largest = max(map(math.prod, made))

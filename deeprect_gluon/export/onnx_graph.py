@@ -156,12 +156,12 @@ class _Translation:
 
     def model(self) -> tuple[onnx.ModelProto, dict[str, np.ndarray]]:
         """Return the model, with the parameters' types and shapes, and their values."""
-        onnx, helper = self._onnx, self._onnx.helper
+        api, helper = self._onnx, self._onnx.helper
         for node in self._graph.nodes():
             if node.op != "null":
                 self._translate(node)
         self._nodes[-1].output[0] = OUTPUT
-        float32 = onnx.TensorProto.FLOAT
+        float32 = api.TensorProto.FLOAT
 
         def tensor_of(name: str, tensor: str) -> onnx.ValueInfoProto:
             return helper.make_tensor_value_info(name, float32, ["N", *self._shapes[tensor][1:]])
@@ -169,7 +169,7 @@ class _Translation:
         initializers = []
         for name, array in self._arrays.items():
             kind = helper.np_dtype_to_tensor_dtype(array.dtype)
-            initializers.append(onnx.TensorProto(name=name, data_type=kind, dims=array.shape))
+            initializers.append(api.TensorProto(name=name, data_type=kind, dims=array.shape))
         graph = helper.make_graph(
             self._nodes,
             "net",

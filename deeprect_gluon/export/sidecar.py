@@ -204,10 +204,10 @@ def _parse(content: bytes, where: Path) -> Sidecar:
         raise ValueError(
             f"the sidecar {where} is not JSON ({error}); export the net again"
         ) from error
-    error = jsonschema.exceptions.best_match(_VALIDATOR.iter_errors(values))
-    if error is not None:
-        message = error.message if len(error.message) < 300 else f"{error.message[:300]}…"
-        raise ValueError(f"the sidecar {where} is not valid at {error.json_path}: {message}")
+    fault = jsonschema.exceptions.best_match(_VALIDATOR.iter_errors(values))
+    if fault is not None:
+        message = fault.message if len(fault.message) < 300 else f"{fault.message[:300]}…"
+        raise ValueError(f"the sidecar {where} is not valid at {fault.json_path}: {message}")
     problem = _contradiction(values)
     if problem:
         raise ValueError(f"the sidecar {where} contradicts itself: {problem}")

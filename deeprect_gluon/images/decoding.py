@@ -1,11 +1,11 @@
-"""Images as uint8 arrays (H, W, C): reading."""
+"""Decode image files to uint8 arrays (H, W, C)."""
 
 from __future__ import annotations
 
 import io
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Iterator
+from typing import Iterator, cast
 
 import numpy as np
 from PIL import Image, ImageFile, ImageOps
@@ -13,7 +13,7 @@ from PIL import Image, ImageFile, ImageOps
 
 @contextmanager
 def _strict_decoding() -> Iterator[None]:
-    """Refuse truncated files, which importing GluonCV makes Pillow accept for the whole process."""
+    """Refuse truncated files, even after GluonCV was imported: that makes Pillow accept them."""
     lenient = ImageFile.LOAD_TRUNCATED_IMAGES
     ImageFile.LOAD_TRUNCATED_IMAGES = False
     try:
@@ -40,7 +40,7 @@ def read(source: Path | str | bytes, channels: int = 3) -> np.ndarray:
     Raises
     ------
     ValueError
-        If it is no image, or a damaged one.
+        If it is no image, or is damaged.
     FileNotFoundError
         If there is no such file.
     """
@@ -50,8 +50,9 @@ def read(source: Path | str | bytes, channels: int = 3) -> np.ndarray:
     content = source if isinstance(source, bytes) else Path(source).read_bytes()
     try:
         with _strict_decoding(), Image.open(io.BytesIO(content)) as image:
-            pixels = np.asarray(ImageOps.exif_transpose(image).convert(modes[channels]))
-    # Pillow's decoders raise whatever the damage leads them to.
+            upright = cast(Image.Image, ImageOps.exif_transpose(image))
+            pixels = np.asarray(upright.convert(modes[channels]))
+    # Pillow's decoders raise errors of many types.
     except Exception as error:
         raise ValueError(f"not a whole image: {error}") from error
     return pixels.reshape(*pixels.shape[:2], channels)

@@ -1,10 +1,11 @@
-"""What a net says of image files: finding and reading them, the likeliest classes, a caption."""
+"""Predict the classes of image files: find and read files, choose the likeliest, draw them."""
 
 from __future__ import annotations
 
 import urllib.request
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Iterable, Iterator, NamedTuple
+from typing import Iterable, Iterator, Sequence
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -12,7 +13,8 @@ from PIL import Image, ImageDraw
 from .decoding import read
 
 
-class Guess(NamedTuple):
+@dataclass(frozen=True)
+class Guess:
     """A class, by index and name, and its probability."""
 
     index: int
@@ -21,6 +23,7 @@ class Guess(NamedTuple):
 
 
 def is_url(source: str) -> bool:
+    """Return whether a source is an HTTP address and not a file."""
     return source.lower().startswith(("http://", "https://"))
 
 
@@ -53,7 +56,7 @@ def load(source: str, channels: int, timeout: float = 30) -> np.ndarray:
     Raises
     ------
     ValueError
-        If it is no whole image.
+        If it is no image, or is damaged.
     OSError
         If it cannot be read.
     """
@@ -63,8 +66,8 @@ def load(source: str, channels: int, timeout: float = 30) -> np.ndarray:
         return read(response.read(), channels)
 
 
-def likeliest(probabilities: np.ndarray, classes: tuple[str, ...] | None, top: int) -> list[Guess]:
-    """Return the `top` likeliest classes, the likeliest first; without names, numbers name them."""
+def likeliest(probabilities: np.ndarray, classes: Sequence[str] | None, top: int) -> list[Guess]:
+    """Return the `top` likeliest classes, the likeliest first; without names, by number."""
     order = np.argsort(-probabilities, kind="stable")[:top]
     return [
         Guess(int(i), classes[i] if classes else f"class {i}", float(probabilities[i]))

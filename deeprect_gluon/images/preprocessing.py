@@ -1,4 +1,4 @@
-"""Images as uint8 arrays (H, W, C): resizing, cropping, and the way into a net."""
+"""Resize, crop and normalise images, uint8 arrays (H, W, C), for a net."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def resize_shorter(image: np.ndarray, side: int) -> np.ndarray:
     if (height, width) == image.shape[:2]:
         return image
     picture = Image.fromarray(image[..., 0] if image.shape[2] == 1 else image)
-    resized = picture.resize((width, height), Image.BICUBIC)
+    resized = picture.resize((width, height), Image.Resampling.BICUBIC)
     return np.asarray(resized).reshape(height, width, -1)
 
 
@@ -59,21 +59,21 @@ def ten_crops(image: np.ndarray, size: int) -> np.ndarray:
     return np.concatenate([crops, crops[:, :, ::-1]])
 
 
-def normalised(images: np.ndarray, mean, std) -> np.ndarray:
+def normalised(images: np.ndarray, mean: Sequence[float], std: Sequence[float]) -> np.ndarray:
     """Return uint8 images (N, H, W, C) as (N, C, H, W): scaled to 0..1, less `mean`, over `std`."""
     scaled = images.astype(np.float32) / 255
-    channels_last = (scaled - np.float32(mean)) / np.float32(std)
+    channels_last = (scaled - np.asarray(mean, np.float32)) / np.asarray(std, np.float32)
     return channels_last.transpose(0, 3, 1, 2)
 
 
-def normalise(images: np.ndarray, mean, std) -> mx.nd.NDArray:
-    """Return `normalised` images in an array of MXNet's."""
+def normalise(images: np.ndarray, mean: Sequence[float], std: Sequence[float]) -> mx.nd.NDArray:
+    """Return `normalised` images as an NDArray."""
     return mx.nd.array(normalised(images, mean, std))
 
 
 @dataclass(frozen=True)
 class Preprocess:
-    """From images of any size to the input of a net: `net(net.preprocess(image))`.
+    """Make the input of a net from images of any size: `net(net.preprocess(image))`.
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ class Preprocess:
     resize : int, optional
         The shorter side before the central crop; by default `size`.
     border : bool
-        Give an image that fits into the input a border of black instead of resizing it.
+        Put a border of black around an image that fits into the input, instead of resizing it.
     """
 
     size: int

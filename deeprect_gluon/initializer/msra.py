@@ -1,4 +1,4 @@
-"""The initialiser of He et al. 2015, section 2.2, for networks of rectifiers."""
+"""Initialise networks of rectifiers as He et al. 2015 do (section 2.2)."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ class MSRA(mx.init.Initializer):
     activations through the layers, or n = k^2 d, the fan-out, which keeps that of the gradients;
     k is the size of the filters, c and d the numbers of input and output channels. Either of them
     suffices; the paper's large models used the fan-out. The first layer has no rectifier before
-    it, so that the forward condition is n Var[w] = 1 there; as the paper does, the same rule is
-    applied to it, since one factor of 2 in the whole network does not matter.
+    it, and so its forward condition is n Var[w] = 1. The paper applies the same rule to it, since
+    one factor of 2 in the whole network does not matter; so does this class.
 
     Biases are 0. The values of a weight depend on (seed, name of the parameter, shape) only.
 
@@ -60,8 +60,8 @@ class MSRA(mx.init.Initializer):
     Raises
     ------
     ValueError
-        If `fan` or `seed` is none of these, or, at initialisation, if a weight has fewer than two
-        axes or no slope in the mapping.
+        If `fan` or `seed` is not one of these. At initialisation: if a weight has fewer than two
+        axes, or no slope in the mapping.
 
     Examples
     --------
@@ -108,10 +108,10 @@ class MSRA(mx.init.Initializer):
     def initialize(
         self, net: mx.gluon.Block, ctx: mx.Context | Sequence[mx.Context] | None = None
     ) -> None:
-        """Initialise what is not initialised yet in a network, large ones faster than Gluon does.
+        """Initialise the parameters of a network that have no values yet, faster than Gluon does.
 
-        For each array Gluon fills memory with zeros, has it initialised, and copies it. Here the
-        weights are drawn into the memory that they stay in. Values are the same.
+        For each array Gluon fills memory with zeros, initialises it and copies it. This method
+        draws the weights into the memory that they stay in. Values are the same.
 
         Parameters
         ----------

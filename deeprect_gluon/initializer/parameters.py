@@ -1,4 +1,4 @@
-"""First values of Gluon parameters, without the passes over memory that Gluon makes."""
+"""Give Gluon parameters their first values with fewer passes over memory than Gluon makes."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from typing import Callable, Sequence
 import mxnet as mx
 import numpy as np
 
-# The length of a cache line: MXNet's own arrays start one.
+# The length of a cache line, in bytes; MXNet's own arrays are aligned to it.
 _LINE = 64
 
 
-def aligned(allocate: Callable[..., np.ndarray], shape: tuple[int, ...], dtype) -> np.ndarray:
-    """Return an array of `allocate`, which is `numpy.empty` or `numpy.zeros`, for MXNet to use."""
+def aligned(
+    allocate: Callable[..., np.ndarray], shape: tuple[int, ...], dtype: type | np.dtype
+) -> np.ndarray:
+    """Return an array of `allocate` (`numpy.empty` or `numpy.zeros`), aligned for MXNet."""
     size = int(np.prod(shape)) * np.dtype(dtype).itemsize
     memory = allocate(size + _LINE, np.uint8)
     first = -memory.ctypes.data % _LINE
@@ -20,9 +22,10 @@ def aligned(allocate: Callable[..., np.ndarray], shape: tuple[int, ...], dtype) 
 
 
 class _Source:
-    """What a Gluon parameter takes its first value from: it asks for a copy on each device.
+    """The source of a Gluon parameter's first value.
 
-    On the CPU that copy can be the array itself, where an NDArray would be copied once more.
+    Gluon asks it for a copy on each device. On the CPU that copy is the array itself; an NDArray
+    would be copied once more.
     """
 
     stype = "default"
@@ -40,7 +43,7 @@ class _Source:
 def _zeros_like(value: mx.nd.NDArray) -> mx.nd.NDArray:
     if value.context != mx.cpu():
         return mx.nd.zeros_like(value)
-    # The system gives memory as zeros, and only when it is used: in the first backward, if ever.
+    # The system fills new memory with zeros when it is first used: in the first backward, if ever.
     return mx.nd.from_numpy(aligned(np.zeros, value.shape, value.dtype))
 
 
@@ -53,8 +56,8 @@ def set_first_value(
     ----------
     parameter : Parameter
     values : ndarray
-        Of the parameter's shape and type. On the CPU the parameter keeps this very memory: it must
-        be used for nothing else.
+        Of the parameter's shape and type. On the CPU the parameter keeps this memory: use it for
+        nothing else.
     ctx : Context or list of Context
     """
     req = parameter.grad_req

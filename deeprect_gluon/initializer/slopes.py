@@ -1,6 +1,8 @@
-"""What a network's own layers say of its initialisation."""
+"""Find the slopes of a network's rectifiers, and initialise the network by them."""
 
 from __future__ import annotations
+
+from typing import Iterator, Mapping
 
 import mxnet as mx
 
@@ -13,21 +15,21 @@ def _initial_slope(alpha: mx.gluon.Parameter) -> float:
     return float(probe.asscalar())
 
 
-def _weights_and_rectifiers(block: mx.gluon.Block):
-    """Yield, in the order of the blocks, ("weight", name) and ("slope", value)."""
+def _weights_and_rectifiers(block: mx.gluon.Block) -> Iterator[str | float]:
+    """Yield the names of weights and the slopes of rectifiers, in the order of the blocks."""
     own = block._reg_params
     if isinstance(block, mx.gluon.nn.Activation):
         if block._act_type != "relu":
             raise ValueError(
                 f"{block.name} is a {block._act_type}; the slopes of MSRA are for rectifiers only"
             )
-        yield "slope", 0.0
+        yield 0.0
     elif isinstance(block, mx.gluon.nn.LeakyReLU):
-        yield "slope", block._alpha
+        yield float(block._alpha)
     if "weight" in own:
-        yield "weight", own["weight"].name
+        yield str(own["weight"].name)
     if "alpha" in own:
-        yield "slope", _initial_slope(own["alpha"])
+        yield _initial_slope(own["alpha"])
     for child in block._children.values():
         yield from _weights_and_rectifiers(child)
 
@@ -53,24 +55,24 @@ def rectifier_slopes(net: mx.gluon.Block) -> dict[str, float]:
 
     Notes
     -----
-    The factor (1 + a^2) / 2 of Eqn 14, the backward condition, stands for the rectifier after the
-    layer; that of Eqn 10, the forward condition, for the one before it. With the same kind of
-    rectifier everywhere these are equal, save for the last layer, which none follows: it takes the
-    slope of the rectifier before it.
+    The factor (1 + a^2) / 2 is that of the rectifier after the layer in Eqn 14, the backward
+    condition, and that of the rectifier before it in Eqn 10, the forward condition. If all
+    rectifiers are of the same kind, the two are equal. No rectifier follows the last layer: it
+    takes the slope of the one before it.
     """
     slopes: dict[str, float] = {}
-    waiting = None  # the weight whose rectifier has not come yet
+    waiting: str | None = None  # the weight whose rectifier has not come yet
     last = 1.0
-    for kind, value in _weights_and_rectifiers(net):
-        if kind == "slope":
-            last = value
+    for found in _weights_and_rectifiers(net):
+        if isinstance(found, float):
+            last = found
             if waiting:
-                slopes[waiting] = value
+                slopes[waiting] = found
             waiting = None
         else:
             if waiting:
                 slopes[waiting] = 1.0
-            waiting = value
+            waiting = found
     if waiting:
         slopes[waiting] = last
     return slopes
@@ -79,9 +81,9 @@ def rectifier_slopes(net: mx.gluon.Block) -> dict[str, float]:
 def paper_initializer(net: mx.gluon.Block, seed: int = 0) -> MSRA:
     """Return the setting of the paper's large models, meant for images that are not normalised.
 
-    The convolutions take the fan-out form; the fully-connected layers a standard deviation of 0.01
-    and the last of them 0.001, less than the derived value, so that inputs of about -128 to 128 do
-    not overflow the softmax (section 2.2). For normalised images, as this project feeds them,
+    The convolutions take the fan-out form. The fully-connected layers take a standard deviation of
+    0.01, and the last of them 0.001. That is less than the derived value: inputs of about -128 to
+    128 must not overflow the softmax (section 2.2). This project normalises images; for those,
     `MSRA(rectifier_slopes(net), fan="out")` derives every layer.
 
     Parameters
@@ -123,7 +125,10 @@ def initialize(
     ctx : Context, optional
         By default the CPU.
     """
-    slopes = {"msra": rectifier_slopes(net), "xavier": 1.0}
+    slopes: dict[str, Mapping[str, float] | float] = {
+        "msra": rectifier_slopes(net),
+        "xavier": 1.0,
+    }
     if rule not in slopes:
         raise ValueError(f"init={rule!r} is not known; use 'msra' or 'xavier'")
     net.initialize(MSRA(slopes[rule], fan=fan, seed=seed), ctx=ctx, force_reinit=True)

@@ -1,4 +1,4 @@
-"""Variances of activations and gradients through a network, measured and predicted."""
+"""Measure and predict the variances of activations and gradients through a network."""
 
 from __future__ import annotations
 
@@ -43,6 +43,8 @@ class LayerVariance:
 
 @dataclass
 class VarianceReport:
+    """The signals at all weight layers; its text is a table."""
+
     layers: list[LayerVariance]
 
     def __str__(self) -> str:
@@ -64,9 +66,10 @@ class _Step(NamedTuple):
     weight: mx.gluon.Parameter | None = None
     gain: float = 1.0
 
-    def fans(self) -> tuple[int, int]:
-        shape = self.weight.shape
-        return math.prod(shape[1:]), shape[0] * math.prod(shape[2:])
+
+def _fans(weight: mx.gluon.Parameter) -> tuple[int, int]:
+    shape = weight.shape
+    return math.prod(shape[1:]), shape[0] * math.prod(shape[2:])
 
 
 def _slope_gain(alpha: mx.gluon.Parameter) -> float:
@@ -140,24 +143,24 @@ def variance_report(net: mx.gluon.Block, x: mx.nd.NDArray, seed: int = 0) -> Var
     ValueError
         If the network is not such a sequence, or has no weights.
     """
-    net(x)  # finishes what initialisation was deferred
+    net(x)  # gives deferred parameters their shapes and values
     passed = []
     for step in _steps(net):
         x = x.detach()
         x.attach_grad()
-        # Outside training MXNet's pooling forgets where its maxima were: its gradient is garbage.
+        # Outside of training MXNet's max pooling has a wrong gradient (CONTRIBUTING.md).
         with mx.autograd.record(train_mode=True):
             y = step.run(x)
         passed.append((step, x, y))
         x = y
-    # Each layer is a graph of its own: MXNet gives gradients only at the ends of a graph.
+    # Each layer is a graph of its own, since MXNet gives gradients only at the ends of a graph.
     gradient = mx.nd.array(np.random.default_rng(seed).standard_normal(x.shape))
     expected, backward = _mean_square(gradient), []
     for step, x, y in reversed(passed):
         (gradient,) = mx.autograd.grad(y, [x], [gradient], train_mode=True)
         expected *= step.gain
         if step.weight is not None:
-            expected *= step.fans()[1] * _mean_square(step.weight.data())
+            expected *= _fans(step.weight)[1] * _mean_square(step.weight.data())
             backward.append((_mean_square(gradient), expected))
 
     layers = []
@@ -165,7 +168,7 @@ def variance_report(net: mx.gluon.Block, x: mx.nd.NDArray, seed: int = 0) -> Var
     for step, _, y in passed:
         expected *= step.gain
         if step.weight is not None:
-            fan_in, fan_out = step.fans()
+            fan_in, fan_out = _fans(step.weight)
             weight = _mean_square(step.weight.data())
             expected *= fan_in * weight
             forward = (_mean_square(y), expected)

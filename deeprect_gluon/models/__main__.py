@@ -1,4 +1,4 @@
-"""Prints the layers of a network with its parameters and multiply-adds, beside the paper's figure.
+"""Print the layers of a network with its parameters and multiply-adds, and the paper's figure.
 
 python -m deeprect_gluon.models deeprect_c
 """
@@ -14,7 +14,7 @@ from . import ARCHITECTURES, get_model, model_names, summary
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="python -m deeprect_gluon.models",
-        description=__doc__.splitlines()[0],
+        description=(__doc__ or "").splitlines()[0],
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     add = parser.add_argument

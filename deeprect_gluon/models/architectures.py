@@ -1,4 +1,4 @@
-"""The published architectures, written as the paper's Tables 1 and 3 have them.
+"""The published architectures, as in the paper's Tables 1 and 3.
 
 Map sizes in the comments are those of an image of 224 pixels. An activation follows every
 convolution; after the pyramid pooling come the fully-connected layers.
@@ -20,6 +20,8 @@ class Conv(NamedTuple):
 
 
 class MaxPool(NamedTuple):
+    """A max pooling of square windows without padding."""
+
     kernel: int
     stride: int
 
@@ -27,12 +29,19 @@ class MaxPool(NamedTuple):
 class Architecture(NamedTuple):
     """A network of the paper's tables.
 
-    `stems` are the alternatives for the first convolution and pooling, by their names; `stages`
-    have a 2x2 max pooling with stride 2 between them; after the last one comes the `pyramid`.
-    `multiply_adds` is the complexity that Table 3 states.
+    Attributes
+    ----------
+    stems : dict of str to (Conv, MaxPool)
+        The alternatives for the first layers, by name.
+    stages : tuple of Conv
+        There is a 2x2 max pooling with stride 2 between two stages.
+    pyramid : tuple of int
+        Levels of the spatial pyramid pooling after the last stage.
+    multiply_adds : float or None
+        The complexity that Table 3 states.
     """
 
-    stems: dict[str, tuple]
+    stems: dict[str, tuple[Conv, MaxPool]]
     stages: tuple[Conv, ...]
     pyramid: tuple[int, ...]
     multiply_adds: float | None = None

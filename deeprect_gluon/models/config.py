@@ -1,9 +1,9 @@
-"""What a network is built from: a published architecture and the choices left to the user."""
+"""Describe a network: a published architecture and the choices left to the user."""
 
 from __future__ import annotations
 
 from dataclasses import InitVar, dataclass
-from typing import Mapping
+from typing import Any, Mapping, Sequence
 
 from ..errors import suggest
 from .architectures import ARCHITECTURES, HALVE, Architecture, Conv, MaxPool
@@ -16,14 +16,14 @@ def model_names() -> list[str]:
     return list(ARCHITECTURES)
 
 
-def _choose(value: str, known, what: str) -> str:
+def _choose(value: str, known: Sequence[str], what: str) -> str:
     """Return `value` in lower case if it is one of the known names."""
     if not isinstance(value, str) or value.lower() not in known:
         raise ValueError(f"unknown {what} {value!r}; {suggest(str(value).lower(), known)}")
     return value.lower()
 
 
-def _whole(value, what: str) -> int:
+def _whole(value: Any, what: str) -> int:
     if isinstance(value, bool) or int(value) != value or value < 1:
         raise ValueError(f"{what} must be a whole number of at least 1, got {value!r}")
     return int(value)
@@ -31,7 +31,7 @@ def _whole(value, what: str) -> int:
 
 @dataclass
 class Config:
-    """All that determines a network, and nothing else: JSON in, JSON out.
+    """All that determines a network, in values that JSON can hold.
 
     Parameters
     ----------
@@ -73,10 +73,10 @@ class Config:
     stem: str = "imagenet"
     width: float = 1.0
     hidden: tuple[int, ...] = (4096, 4096)
-    pyramid: tuple[int, ...] | None = None
+    pyramid: tuple[int, ...] = ()
     architectures: InitVar[Mapping[str, Architecture]] = ARCHITECTURES
 
-    def __post_init__(self, architectures: Mapping[str, Architecture]):
+    def __post_init__(self, architectures: Mapping[str, Architecture]) -> None:
         self.name = _choose(self.name, list(architectures), "model")
         self.activation = _choose(self.activation, ACTIVATIONS, "activation")
         architecture = self._architecture = architectures[self.name]
@@ -102,10 +102,10 @@ class Config:
     def layers(self) -> list[Conv | MaxPool]:
         """The convolutions, one by one and scaled by `width`, and the poolings between them."""
         architecture = self._architecture
-        published = list(architecture.stems[self.stem])
+        published: list[Conv | MaxPool] = list(architecture.stems[self.stem])
         for stage in architecture.stages:
             published += [stage, HALVE]
-        layers = []
+        layers: list[Conv | MaxPool] = []
         for layer in published[:-1]:  # the pyramid takes the place of the last pooling
             if isinstance(layer, MaxPool):
                 layers.append(layer)

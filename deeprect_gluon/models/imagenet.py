@@ -1,4 +1,4 @@
-"""What a net of the thousand ImageNet classes knows of its images and classes."""
+"""Give a net the class names and the preprocessing of ImageNet."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def describe(net: DeepRect) -> DeepRect:
     Raises
     ------
     ValueError
-        If it has not 1000 classes or not three input channels.
+        If it does not have 1000 classes and three input channels.
     """
     config = net.config
     if (config["classes"], config["in_channels"]) != (1000, 3):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import Any
 
 import mxnet as mx
 from mxnet.gluon import nn
 
+from ..images import Preprocess
 from ..initializer import MSRA
 from ..nn import ConvPReLU, Dense, MaxPool2D, PReLU, SpatialPyramidPooling
 from .config import Config, MaxPool
@@ -26,10 +28,10 @@ class DeepRect(mx.gluon.HybridBlock):
     Parameters
     ----------
     config : Config
-        What to build.
+        The network to build.
     prefix : str, optional
-        Of the parameters' names; by default the architecture's name and an underscore, so that
-        names are the same in every process.
+        Of the parameters' names; by default the architecture's name and an underscore. Names are
+        then the same in every process.
     fast : bool, optional
         How the layers are computed, see `nn.ConvPReLU`, `nn.Dense` and `nn.MaxPool2D`; parameters
         are the same.
@@ -42,17 +44,20 @@ class DeepRect(mx.gluon.HybridBlock):
         The classifier.
     config : dict
         `get_model(**net.config)` builds the same network; it is ready for JSON.
-    classes : sequence of str or None
-        Their names, and
-    preprocess : callable or None
-        from images to the input, with its `mean` and `std`: set by whoever knows what the net was
-        trained on, as `models.imagenet.describe` and the zoo.
+    classes : tuple of str or None
+        Names of the classes.
+    preprocess : Preprocess or None
+        From images to the input. Code that knows the net's training data sets both, such as
+        `models.imagenet.describe` and the zoo.
     """
 
     def __init__(self, config: Config, prefix: str | None = None, fast: bool | None = None):
         super().__init__(prefix=f"{config.name}_" if prefix is None else prefix)
-        self.config = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(config).items()}
-        self.classes = self.preprocess = None
+        self.config: dict[str, Any] = {
+            k: list(v) if isinstance(v, tuple) else v for k, v in asdict(config).items()
+        }
+        self.classes: tuple[str, ...] | None = None
+        self.preprocess: Preprocess | None = None
         with self.name_scope():
             self.features = nn.HybridSequential(prefix="")
             with self.features.name_scope():

@@ -1,4 +1,4 @@
-"""The networks under their names in GluonCV's model zoo."""
+"""Register the networks in GluonCV's model zoo."""
 
 from __future__ import annotations
 
@@ -8,11 +8,17 @@ from typing import Callable
 import mxnet as mx
 
 from .config import model_names
-from .network import get_model
+from .network import DeepRect, get_model
 
 
-def _build(name: str, pretrained: bool | str = False, ctx=None, root=None, **config):
-    """Build a net from the arguments that GluonCV's callers give; `ctx`, `root` are of weights."""
+def _build(
+    name: str,
+    pretrained: bool | str = False,
+    ctx: mx.Context | None = None,
+    root: str | None = None,
+    **config,
+) -> DeepRect:
+    """Build a net as GluonCV's `get_model` asks for it; `ctx` and `root` belong to weights."""
     if pretrained:
         raise ValueError(
             f"this package builds {name} but holds no weights: register the zoo's constructor with "
@@ -22,18 +28,18 @@ def _build(name: str, pretrained: bool | str = False, ctx=None, root=None, **con
 
 
 def register_with_gluoncv(constructor: Callable[..., mx.gluon.HybridBlock] = _build) -> list[str]:
-    """Let `gluoncv.model_zoo.get_model` know the networks of the paper.
+    """Make the networks of the paper known to `gluoncv.model_zoo.get_model`.
 
     Parameters
     ----------
     constructor : callable
-        Called with a name and what the caller of GluonCV's `get_model` gave. `zoo.get_model` also
+        Called with a name and the other arguments of GluonCV's `get_model`. `zoo.get_model` also
         loads trained weights.
 
     Returns
     -------
     list of str
-        The names registered. A name that GluonCV has of its own (vgg19) stays GluonCV's.
+        The names registered. `vgg19` is not among them: GluonCV has a net of that name.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Layers, parameters and multiply-adds of a network, counted on its graph without running it."""
+"""Count layers, parameters and multiply-adds of a network on its graph, without running it."""
 
 from __future__ import annotations
 

@@ -19,13 +19,13 @@ from .network import DeepRect
 _HEAD = ("output.weight", "output.bias")
 
 _LIST, _ARRAY = 0x112, 0xF993FAC9  # the magic numbers of a list of arrays and of a dense array
-_DTYPES = {0: np.dtype("<f4"), 2: np.dtype("<f2")}  # by MXNet's numbers
+_DTYPES: dict[int, np.dtype] = {0: np.dtype("<f4"), 2: np.dtype("<f2")}  # by MXNet's numbers
 _MOST_AXES, _LONGEST_NAME = 8, 1000
 _DENSE = 0
 
 
 class _Reader:
-    """A cursor over bytes that never leaves them."""
+    """A position in bytes that cannot pass their end."""
 
     def __init__(self, content: bytes):
         self._content = memoryview(content)
@@ -53,19 +53,19 @@ def read_params(path: Path) -> dict[str, np.ndarray]:
     Parameters
     ----------
     path : Path
-        Of dense float32 and float16 arrays; every size in it is checked before it is used.
+        Of dense float32 and float16 arrays. Every size in it is checked before it is used.
 
     Raises
     ------
     ValueError
-        If it is anything else; the message says what is wrong.
+        If it is another file, or damaged; the message says what is wrong.
     """
     reader = _Reader(path.read_bytes())
     try:
         magic, _, count = reader.numbers("QQQ")
         if magic != _LIST:
             raise ValueError(f"it begins with {magic:#x}, not {_LIST:#x}")
-        # An array takes more bytes than one, so that a false count ends at the file's end.
+        # Every array takes at least a byte, so the loop ends even if the count is false.
         arrays = [_array(reader) for _ in range(min(count, reader.rest))]
         (names,) = reader.numbers("Q")
         if not len(arrays) == count == names:
@@ -85,7 +85,7 @@ def _array(reader: _Reader) -> np.ndarray:
     if (magic, storage) != (_ARRAY, _DENSE) or not 1 <= axes <= _MOST_AXES:
         raise ValueError(f"an array of kind {magic:#x}, storage {storage} and {axes} axes")
     shape = reader.numbers(f"{axes}q")
-    _, _, kind = reader.numbers("iii")  # after the device where it was
+    _, _, kind = reader.numbers("iii")  # the first two are the device
     if kind not in _DTYPES or min(shape) < 1:
         raise ValueError(f"an array of type {kind} and shape {shape}")
     content = reader.take(math.prod(shape) * _DTYPES[kind].itemsize)
@@ -137,7 +137,7 @@ def load_weights(
     else:
         found = dict(source) if isinstance(source, Mapping) else read_params(Path(source))
     parameters = net._collect_params_with_prefix()
-    kept = set()
+    kept: set[str] = set()
     if not any(map(_is_slope, found)):
         kept.update(filter(_is_slope, parameters))
     if _HEAD[0] in found and len(found[_HEAD[0]]) != net.config["classes"]:

@@ -1,4 +1,4 @@
-"""A web server that names what pictures show, by an exported net.
+"""A web server that classifies images with an exported net.
 
 It needs the extra packages of `pip install 'deeprect_gluon[serve]'`; `scripts/serve.py` starts it,
 docs/deploy.md describes it.

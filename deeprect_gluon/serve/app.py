@@ -1,12 +1,12 @@
-"""The HTTP interface: pictures in, classes out as JSON, and a page to drop a picture on."""
+"""The HTTP interface: images in, classes out as JSON, and a page to drop an image on."""
 
 # No "from __future__ import annotations": FastAPI reads the handlers' annotations at run time.
 import asyncio
 import contextlib
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Dict, List, Optional
+from typing import Any, Dict, List, Optional, Union
 
 from fastapi import FastAPI, HTTPException, Query, Request
 from fastapi.exceptions import RequestValidationError
@@ -30,21 +30,21 @@ _PAGE_POLICY = (
 
 @dataclass(frozen=True)
 class Limits:
-    """What the server takes on.
+    """Limits of the server.
 
     Parameters
     ----------
     max_bytes : int
         Of an image file.
     body_timeout : float
-        Seconds in which a request's body must have come.
+        Seconds in which a request's body must arrive.
     max_batch, max_wait, max_queue
         See `Batcher`.
 
     Raises
     ------
     ValueError
-        If one of them allows nothing.
+        If one of them would allow nothing.
     """
 
     max_bytes: int = 10 << 20
@@ -53,7 +53,7 @@ class Limits:
     max_wait: float = 0.005
     max_queue: int = 64
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name, value in vars(self).items():
             smallest = 0 if name == "max_wait" else 1 if isinstance(value, int) else 1e-3
             if value < smallest:
@@ -78,7 +78,7 @@ class Health(BaseModel):
 
 
 class Metadata(BaseModel):
-    """What the net is and takes."""
+    """The net and its input."""
 
     name: str
     form: str
@@ -92,21 +92,21 @@ class Metadata(BaseModel):
 
 
 class Problem(BaseModel):
-    """What was wrong, in one sentence."""
+    """The error, in one sentence."""
 
     detail: str
 
 
 async def read_body(request: Request, limits: Limits) -> bytes:
-    """Return a request's body, as long as it is neither too large nor too slow.
+    """Return a request's body if it is neither too large nor too slow.
 
-    Of a body that is too large the rest is read too, within the same time, and dropped: a client
-    that does not listen before it has sent everything would otherwise never see the answer.
+    The rest of a body that is too large is read too, within the same time, and dropped. A client
+    that reads no answer before it has sent everything would otherwise never see the answer.
 
     Raises
     ------
     HTTPException
-        413 or 408, with which the connection ends; 400 if the client has ended it.
+        413 or 408, and the connection ends; 400 if the client has ended it.
     """
     too_large = HTTPException(
         413,
@@ -115,7 +115,7 @@ async def read_body(request: Request, limits: Limits) -> bytes:
     )
     declared = int(request.headers.get("content-length", 0))
     if declared > limits.max_bytes and "expect" in request.headers:
-        raise too_large  # who asks before sending has sent nothing yet
+        raise too_large  # with "Expect" the client has sent nothing yet
     content, size = bytearray(), 0
 
     async def read() -> None:
@@ -148,7 +148,7 @@ def create_app(classifier: Classifier, limits: Optional[Limits] = None) -> FastA
     """
     limits = limits or Limits()
     batcher = Batcher(classifier, limits.max_batch, limits.max_wait, limits.max_queue)
-    # Decoding takes much memory: as many images at a time as there are cores to decode them.
+    # Decoding takes much memory: decode as many images at a time as there are cores.
     decoders = ThreadPoolExecutor(physical_cores(), "decoding")
 
     @contextlib.asynccontextmanager
@@ -161,7 +161,7 @@ def create_app(classifier: Classifier, limits: Optional[Limits] = None) -> FastA
     # The interactive documentation would load its scripts from elsewhere.
     app = FastAPI(
         title="deeprect_gluon",
-        description=f"Names what pictures show, by the net {classifier.name}.",
+        description=f"Classifies images with the net {classifier.name}.",
         version=__version__,
         lifespan=lifespan,
         docs_url=None,
@@ -180,32 +180,34 @@ def create_app(classifier: Classifier, limits: Optional[Limits] = None) -> FastA
 
     @app.get("/health")
     async def health() -> Health:
-        """Answer while the server can; `requests` are those being worked on."""
+        """Say that the server runs; `requests` is the number of those in work."""
         return Health(status="ok", requests=batcher.admitted)
 
     @app.get("/metadata")
     async def metadata() -> Metadata:
         """Describe the net: its classes, its input, its card (Markdown)."""
         sidecar = classifier.sidecar
-        channels, size, _ = sidecar.input_shape
+        rule = classifier.preprocess
         return Metadata(
             name=classifier.name,
             form=sidecar.form,
             precision=sidecar.precision,
-            classes=sidecar.classes,
-            channels=channels,
-            size=size,
+            classes=list(sidecar.classes) if sidecar.classes else None,
+            channels=len(rule.mean),
+            size=rule.size,
             max_bytes=limits.max_bytes,
             max_pixels=classifier.max_pixels,
             card=sidecar.card,
         )
 
     image_body = {"content": {"image/*": {"schema": {"type": "string", "format": "binary"}}}}
-    problems: Dict[int, dict] = {status: {"model": Problem} for status in (408, 413, 415, 422, 503)}
+    problems: Dict[Union[int, str], Dict[str, Any]] = {
+        status: {"model": Problem} for status in (408, 413, 415, 422, 503)
+    }
 
     @app.post("/classify", openapi_extra={"requestBody": image_body}, responses=problems)
     async def classify(request: Request, top: int = Query(5, ge=1)) -> Answer:
-        """Name what an image file shows; the body is the file itself."""
+        """Classify an image file; the body is the file itself."""
         content = await read_body(request, limits)
         try:
             with batcher.admission():
@@ -219,6 +221,6 @@ def create_app(classifier: Classifier, limits: Optional[Limits] = None) -> FastA
         except ValueError as error:
             raise HTTPException(422, str(error)) from error
         guesses = likeliest(probabilities, classifier.sidecar.classes, top)
-        return Answer(classes=[guess._asdict() for guess in guesses])
+        return Answer(classes=[ClassProbability(**asdict(guess)) for guess in guesses])
 
     return app

@@ -1,4 +1,4 @@
-"""Requests that come together are computed together."""
+"""Gather requests into batches and compute them together."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 
 
 class BusyError(RuntimeError):
-    """As many requests are waiting as may wait."""
+    """The queue of waiting requests is full."""
 
 
 class _Request(NamedTuple):
@@ -21,10 +21,10 @@ class _Request(NamedTuple):
 
 
 class Batcher:
-    """Gathers single inputs into batches, which a thread of its own computes one after the other.
+    """Gathers single inputs into batches, which one thread computes one after the other.
 
     A batch starts as soon as it is full, or when its first input has waited for `max_wait`. While
-    one is computed the next gathers, so that under load no input waits for the clock.
+    one is computed the next one gathers; under load no input waits for `max_wait`.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ class Batcher:
     max_wait : float
         Seconds.
     max_queue : int
-        Requests that are admitted at a time; there is no other queue before a batch.
+        Requests that are admitted at a time. There is no other queue before a batch.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class Batcher:
 
     @contextmanager
     def admission(self) -> Iterator[None]:
-        """Hold one of the places for requests; BusyError if none is left."""
+        """Hold a place in the queue; raise BusyError if it is full."""
         if self.admitted >= self._max_queue:
             raise BusyError(
                 f"{self._max_queue} requests are waiting already; try again in a moment"
@@ -63,19 +63,19 @@ class Batcher:
             self.admitted -= 1
 
     async def start(self) -> None:
-        """Begin to compute, in the event loop that the requests will come from."""
+        """Start the thread, in the event loop of the requests."""
         self._queue: asyncio.Queue = asyncio.Queue()
         self._thread = ThreadPoolExecutor(1, "batches")
         self._worker = asyncio.create_task(self._work())
 
     async def stop(self) -> None:
-        """End, when nobody waits for a result any more."""
+        """Stop the thread. Call it when no request waits for a result."""
         self._worker.cancel()
         await asyncio.wait([self._worker])
         self._thread.shutdown()
 
     async def __call__(self, x: np.ndarray) -> np.ndarray:
-        """Return the result for one input; what `run` raises for its batch is raised here."""
+        """Return the result for one input, or raise what `run` raises for its batch."""
         loop = asyncio.get_running_loop()
         request = _Request(x, loop.create_future(), loop.time() + self._max_wait)
         self._queue.put_nowait(request)
@@ -90,7 +90,7 @@ class Batcher:
                 results = await loop.run_in_executor(self._thread, self._run, inputs)
             except Exception as error:
                 for request in batch:
-                    if not request.result.done():  # cancelled by who asked
+                    if not request.result.done():  # else it was cancelled
                         request.result.set_exception(error)
                 continue
             for request, result in zip(batch, results):

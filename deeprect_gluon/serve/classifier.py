@@ -1,4 +1,4 @@
-"""From the bytes of an image file to the probabilities of the classes."""
+"""Compute the probabilities of the classes from the bytes of an image file."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from PIL import Image, UnidentifiedImageError
 from .. import images
 from ..export import load_export
 
-# What browsers show and cameras write. Pillow reads more, some of it by starting other programs.
+# The formats of browsers and cameras. Pillow reads more, some by starting other programs.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
 
 
 class UnknownFormatError(ValueError):
-    """The bytes are no image of the formats that are taken."""
+    """The bytes are not an image of an accepted format."""
 
 
 class Classifier:
-    """An exported net with the way from an image file to its input.
+    """An exported net that classifies image files.
 
     Parameters
     ----------
     path : Path or str
         An export of any form, with its sidecar; ONNX is run by ONNX Runtime.
     max_pixels : int
-        Images of more are refused before they are decoded.
+        Images with more are refused before they are decoded.
 
     Raises
     ------
@@ -41,11 +41,13 @@ class Classifier:
         self.sidecar = self._net.sidecar
         self.name = Path(path).name
         self.max_pixels = max_pixels
-        if self.sidecar.preprocess is None:
+        rule = self.sidecar.preprocess
+        if rule is None:
             raise ValueError(
                 f"the sidecar of {path} does not say how images are prepared; "
                 "set net.preprocess before exporting"
             )
+        self.preprocess = rule
 
     def prepare(self, content: bytes) -> np.ndarray:
         """Decode an image file and make it the net's input.
@@ -67,18 +69,17 @@ class Classifier:
             If it is damaged or has too many pixels.
         """
         self._check_pixels(*_dimensions(content))
-        image = images.read(content, self.sidecar.input_shape[0])
-        return self.sidecar.preprocess(image).asnumpy()[0]
+        image = images.read(content, len(self.preprocess.mean))
+        return self.preprocess(image).asnumpy()[0]
 
     def _check_pixels(self, width: int, height: int) -> None:
-        rule = self.sidecar.preprocess
         if width * height > self.max_pixels:
             raise ValueError(
                 f"the image has {width} x {height} pixels, more than {self.max_pixels:,}; "
                 "send a smaller one"
             )
-        # Resizing makes a long strip, whose shorter side grows to the net's, a large image.
-        growth = (rule.resize or rule.size) / min(width, height)
+        # A long strip becomes a large image when its shorter side grows to that of the net.
+        growth = (self.preprocess.resize or self.preprocess.size) / min(width, height)
         if width * height * growth**2 > self.max_pixels:
             raise ValueError(f"the image of {width} x {height} pixels is too long a strip; crop it")
 
@@ -99,6 +100,6 @@ def _dimensions(content: bytes) -> tuple[int, int]:
             f"no image of the formats {', '.join(FORMATS)} was sent; "
             "send such a file itself, not in a form"
         ) from error
-    # Pillow's readers raise whatever the damage leads them to.
+    # Pillow's readers raise errors of many types.
     except Exception as error:
         raise ValueError(f"not a whole image: {error}") from error

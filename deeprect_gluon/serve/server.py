@@ -1,4 +1,4 @@
-"""Running the application under uvicorn, with its limits."""
+"""Run the application under uvicorn, with its limits."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 
 class PunctualProtocol(H11Protocol):
-    """uvicorn's HTTP, which also closes a connection whose request does not come.
+    """uvicorn's HTTP protocol; it also closes a connection whose request does not come.
 
-    uvicorn bounds the time between requests (`timeout_keep_alive`); here that is also the time from
-    the first byte of a request, or from the start of the connection, to the end of the headers.
+    uvicorn limits the time between requests (`timeout_keep_alive`). Here the same limit holds from
+    the start of the connection, or from the first byte of a request, to the end of the headers.
     """
 
     _deadline: asyncio.TimerHandle | None = None
 
-    def connection_made(self, transport: asyncio.Transport) -> None:
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._watch()
 
@@ -59,11 +59,11 @@ def configure(
     app : FastAPI
         From `create_app`.
     host, port
-        Where to listen; port 0 takes a free one.
+        The address to listen at; port 0 takes a free one.
     idle_timeout : int
         Seconds for a request to come on an open connection.
     stop_timeout : int
-        Seconds that requests have to finish in when the server is told to stop.
+        Seconds in which requests must finish when the server is told to stop.
     max_connections : int
         At a time; more are answered with 503.
     """
@@ -81,7 +81,7 @@ def configure(
 
 
 def run(config: uvicorn.Config) -> None:
-    """Serve until SIGTERM or SIGINT; then take no more requests, finish those there are, return.
+    """Serve until SIGTERM or SIGINT; then accept no more requests, finish the others and return.
 
     Raises
     ------
@@ -89,7 +89,7 @@ def run(config: uvicorn.Config) -> None:
         With a status other than 0 if the server cannot listen at its address; the log says why.
     """
     server = uvicorn.Server(config)
-    # When it has stopped uvicorn sends itself the signal again, for the handlers from before.
+    # After it has stopped, uvicorn sends itself the signal again, for the handlers set before.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
     server.run()

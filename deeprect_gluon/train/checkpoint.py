@@ -1,8 +1,8 @@
-"""Checkpoints: files from which a training continues as if nothing had happened.
+"""Write and read checkpoints, from which a training continues with the same bits.
 
-A checkpoint is one safetensors file: arrays, and under `state` in its metadata what else the
-training needs, as JSON. Its name ends in the first half of its SHA-256, so that no second file can
-disagree with it.
+A checkpoint is one safetensors file. It holds arrays, and under `state` in its metadata all else
+that the training needs, as JSON. Its name ends in the first half of its SHA-256, so no second file
+is needed to check it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _DTYPES = {"float32": "F32", "float16": "F16", "float64": "F64"}
 
 
 class DamagedCheckpointError(ValueError):
-    """A file that is not the checkpoint it was written as."""
+    """A checkpoint whose content has changed, or a folder without any whole checkpoint."""
 
 
 class Checkpoints:
@@ -39,21 +39,21 @@ class Checkpoints:
     folder : Path
         Made when the first checkpoint is written.
     keep : int
-        How many of the latest to keep, beside the best.
+        Number of the latest checkpoints to keep, beside the best.
     """
 
     def __init__(self, folder: Path, keep: int = 2):
         self.folder, self.keep = Path(folder), keep
 
     def found(self) -> list[tuple[int, Path]]:
-        """Return (step, path) of the checkpoints that there are, oldest first."""
+        """Return (step, path) of the checkpoints in the folder, oldest first."""
         matches = ((_NAME.fullmatch(path.name), path) for path in self.folder.glob("step-*"))
         return sorted((int(match[1]), path) for match, path in matches if match)
 
     def save(
         self, step: int, arrays: Mapping[str, mx.nd.NDArray], state: dict, best: int | None = None
     ) -> Path:
-        """Write a checkpoint, and remove those that are no longer kept.
+        """Write a checkpoint, and remove those that are not to be kept.
 
         Parameters
         ----------
@@ -67,7 +67,7 @@ class Checkpoints:
         Raises
         ------
         OSError
-            If it cannot be written; what was there is still there.
+            If it cannot be written; earlier checkpoints are unchanged then.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         self.remove_unfinished()
@@ -89,12 +89,12 @@ class Checkpoints:
         return path
 
     def remove_unfinished(self) -> None:
-        """Remove what a process that was killed while it wrote has left."""
+        """Remove the unfinished files of a process that was killed while it wrote."""
         for path in self.folder.glob(".*.step-*"):
             path.unlink()
 
     def _prune(self, newest: Path, step: int, best: int | None) -> None:
-        # One beyond this step is damaged, or the training would have continued from it.
+        # A checkpoint after this step must be damaged: else the training had continued from it.
         earlier = sorted({s for s, _ in self.found() if s <= step})
         kept = {*earlier[-self.keep :], best} - {step}
         for s, path in self.found():
@@ -102,9 +102,9 @@ class Checkpoints:
                 path.unlink()
 
     def latest(self) -> tuple[Path, dict[str, np.ndarray], dict] | None:
-        """Return (path, arrays, state) of the newest checkpoint that is whole, if there is one.
+        """Return (path, arrays, state) of the newest whole checkpoint, or None if there is none.
 
-        Damaged ones are named on the log.
+        The log names damaged ones.
 
         Raises
         ------
@@ -127,7 +127,7 @@ class Checkpoints:
 def _write(path: Path, arrays: Mapping[str, mx.nd.NDArray], state: dict) -> str:
     """Write a safetensors file one array at a time, and return its SHA-256.
 
-    The library's own writer wants all arrays as byte strings at once: for model C, 2.6 GB twice.
+    The writer of safetensors needs all arrays as byte strings at once: for model C, 2.6 GB twice.
     """
     header: dict = {"__metadata__": {"state": json.dumps(state, sort_keys=True)}}
     offset = 0
@@ -160,7 +160,7 @@ def read(path: Path) -> tuple[dict[str, np.ndarray], dict]:
     Raises
     ------
     DamagedCheckpointError
-        If its content is not that which its name tells.
+        If its content does not have the digest in its name.
     """
     match = _NAME.fullmatch(path.name)
     if match is None:

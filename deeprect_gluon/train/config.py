@@ -70,7 +70,7 @@ class TrainConfig:
             raise ValueError("early_stop waits for a plateau; give plateau, a number of epochs")
 
 
-# What `add_argument` belongs to: a parser, or a group of its arguments.
+# A parser, or a group of its arguments.
 _Arguments = argparse._ActionsContainer
 
 
@@ -78,10 +78,8 @@ def add_flags(parser: _Arguments, defaults: TrainConfig) -> None:
     """Add a flag for each field of a configuration; one that is not given leaves no attribute."""
     for field in fields(TrainConfig):
         default = getattr(defaults, field.name)
-        shown, how = (
-            str(default),
-            {"type": type(default), "metavar": type(default).__name__.upper()},
-        )
+        shown = str(default)
+        how: dict[str, Any] = {"type": type(default), "metavar": type(default).__name__.upper()}
         if isinstance(default, tuple):
             shown = " ".join(map(str, default)) or "none"
             how = {"type": int, "nargs": "*", "metavar": "EPOCH"}

@@ -1,39 +1,39 @@
-"""The workers of a training: Horovod's ranks, or this process alone."""
+"""Connect the workers of a training: Horovod's ranks, or this process alone."""
 
 from __future__ import annotations
 
 import os
-from typing import Mapping
+from typing import Any, Mapping
 
 import mxnet as mx
 import numpy as np
 
 
 class Workers:
-    """What the training loop needs of its fellow workers.
+    """All workers of a training, as one of them sees them.
 
-    Outside `horovodrun` there is one worker and Horovod is not imported. Each worker computes on
-    the GPU of its place on its machine, or on the CPU where there is none.
+    Without `horovodrun` there is one worker, and Horovod is not imported. A worker computes on the
+    GPU with the number of its rank on its machine, or on the CPU if there is no GPU.
 
     Raises
     ------
     RuntimeError
-        If the process was launched as one of several ranks, and Horovod cannot be imported:
-        training alone in its place would be silently wrong.
+        If the process was launched as one of several ranks, and Horovod cannot be imported: to
+        train alone instead would be silently wrong.
 
     Notes
     -----
     Horovod packs gradients that are ready at the same time into one buffer of up to
-    HOROVOD_FUSION_THRESHOLD bytes. Here that is off unless the environment says otherwise. Nearly
-    all bytes of the paper's nets are in some twenty weights (of model C's 1.3 GB, 0.9 GB are the
-    first fully-connected layer), which gain nothing from a copy into and out of a buffer; the
-    other forty tensors cost their latency, well below 1 % of a step. And what is packed together
-    depends on arrival, and with it, from three workers on, the order in which a ring adds up a
-    gradient: without packing, the same training gives the same bits.
+    HOROVOD_FUSION_THRESHOLD bytes. Here that is off, unless the environment sets the variable. With
+    packing, the time of arrival decides what is packed together. With three or more workers that
+    decides the order in which a ring adds up a gradient. Without packing, the same training gives
+    the same bits. It costs little: nearly all bytes of the paper's nets are in some twenty weights
+    (of model C's 1.3 GB, 0.9 GB are the first fully-connected layer), which gain nothing from a
+    copy into a buffer. The latency of the other forty tensors is well below 1 % of a step.
     """
 
-    def __init__(self):
-        self._hvd = None
+    def __init__(self) -> None:
+        self._hvd: Any = None
         if "HOROVOD_SIZE" in os.environ or "OMPI_COMM_WORLD_SIZE" in os.environ:
             os.environ.setdefault("HOROVOD_FUSION_THRESHOLD", "0")
             try:
@@ -53,6 +53,7 @@ class Workers:
 
     @property
     def is_first(self) -> bool:
+        """Whether this is the worker that writes files."""
         return self.rank == 0
 
     def trainer(self, net: mx.gluon.Block, optimizer_params: dict) -> mx.gluon.Trainer:
@@ -85,7 +86,7 @@ class Workers:
             for name, array in arrays.items():
                 self._hvd.broadcast_(array, root_rank=0, name=f"broadcast {name}")
 
-    def share(self, value):
+    def share(self, value: Any) -> Any:
         """Return the first worker's value, anything that can be pickled."""
         if self._hvd is None:
             return value

@@ -29,6 +29,7 @@ from dataclasses import dataclass
 import mxnet as mx
 
 from ..models import Config, get_model, model_names, summary
+from ..models.architectures import Conv
 from .config import TrainConfig
 from .report import columns
 from .schedule import Schedule
@@ -185,7 +186,7 @@ class Counts:
         fc = [layer for layer in layers if layer.name.startswith("fc")]
         conv = [layer for layer in layers if layer.name.startswith("conv")]
         config = Config(name)
-        filters = config.layers[-1].filters
+        filters = [layer.filters for layer in config.layers if isinstance(layer, Conv)][-1]
         return cls(
             sum(layer.multiply_adds for layer in conv),
             sum(layer.multiply_adds for layer in fc),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from .. import models
 from ..data import Batches, fashion_mnist, shift_and_flip
 from .config import Recipe
@@ -46,7 +48,7 @@ def task(recipe: Recipe, workers: Workers) -> Task:
     net, config = build(**recipe.model), recipe.train
     size, augment = net.config["input_size"], recipe.data.get("augment", False)
     (images, labels), (test_images, test_labels) = map(fashion_mnist.load, ("train", "test"))
-    part = {"rank": workers.rank, "size": workers.size}
+    part: dict[str, Any] = {"rank": workers.rank, "size": workers.size}
     batches = Batches(
         fashion_mnist.to_input(images, size),
         labels,

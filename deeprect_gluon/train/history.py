@@ -10,7 +10,7 @@ import sys
 from dataclasses import asdict, dataclass, fields
 from itertools import islice
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 import mxnet as mx
 from tensorboardX import SummaryWriter
@@ -114,6 +114,11 @@ def _write(path: Path, rows: list[Row]) -> None:
         writer.writerows(map(_values, rows))
 
 
+def _row(texts: dict[str, str]) -> Row:
+    values: dict[str, Any] = {name: float(text) if text else None for name, text in texts.items()}
+    return Row(**{**values, "step": int(texts["step"])})
+
+
 def read(path: Path, count: int | None = None) -> list[Row]:
     """Read the rows of a `history.csv`, or the first `count` of them.
 
@@ -127,10 +132,7 @@ def read(path: Path, count: int | None = None) -> list[Row]:
         if reader.fieldnames not in (_REQUIRED, _COLUMNS):
             raise ValueError(f"{path} has columns {reader.fieldnames}; expected {_COLUMNS}")
         try:
-            return [
-                Row(int(r.pop("step")), **{k: float(v) if v else None for k, v in r.items()})
-                for r in islice(reader, count)
-            ]
+            return [_row(values) for values in islice(reader, count)]
         except (TypeError, ValueError) as error:
             raise ValueError(f"{path} has a row that is not of numbers ({error})") from error
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from .. import models
 from ..data.imagenet import DATASET, ImageRecords, data_folder
 from .config import Recipe
@@ -31,7 +33,7 @@ def task(recipe: Recipe, workers: Workers) -> Task:
     config, data = recipe.train, dict(recipe.data)
     folder = data_folder(data.pop("folder", None))
     sides = tuple(data.pop("sides", (256, 512)))
-    part = {
+    part: dict[str, Any] = {
         "rank": workers.rank,
         "size": workers.size,
         "input_size": models.Config(**recipe.model).input_size,
@@ -69,12 +71,14 @@ def task(recipe: Recipe, workers: Workers) -> Task:
 
 def describe(task: Task) -> str:
     """Read an image of each split, and return how many there are."""
-    counts = []
-    for dataset in (task.batches, task.validation):
+    batches, validation = task.batches, task.validation
+    assert isinstance(batches, ImageRecords)
+    assert isinstance(validation, ImageRecords)
+    for dataset in (batches, validation):
         next(dataset.epoch())
-        counts.append(f"{len(dataset.shards):,}")
     config = task.net.config
     return (
-        f"{config['name']}, {config['activation']}, on {task.batches.shards.folder}: {counts[0]} "
-        f"training and {counts[1]} validation images of {len(task.batches.classes)} classes"
+        f"{config['name']}, {config['activation']}, on {batches.shards.folder}: "
+        f"{len(batches.shards):,} training and {len(validation.shards):,} validation images of "
+        f"{len(batches.classes)} classes"
     )

@@ -1,4 +1,4 @@
-"""Loss and errors of a net: running sums over batches, and the measure on a whole dataset."""
+"""Measure loss and errors of a net: running sums over batches, and a whole data set."""
 
 from __future__ import annotations
 
@@ -14,16 +14,18 @@ class Dataset(Protocol):
     """This worker's part of a dataset in batches, as `data.Batches` and `data.ImageRecords`."""
 
     def __len__(self) -> int:
-        """Steps in an epoch, the same on all workers."""
+        """Return the number of steps in an epoch, the same on all workers."""
+        ...
 
     def epoch(
         self, epoch: int = 0, start: int = 0
     ) -> Iterator[tuple[mx.nd.NDArray, mx.nd.NDArray]]:
         """Yield (images, labels) of each step of an epoch, from step `start` on."""
+        ...
 
 
 class Measure(NamedTuple):
-    """Mean cross-entropy (nats), errors (fractions) and the number of images they are of."""
+    """Mean cross-entropy (nats), errors (fractions) and the number of images."""
 
     loss: float
     top1_error: float
@@ -32,7 +34,7 @@ class Measure(NamedTuple):
 
 
 def _count(output: mx.nd.NDArray, labels: mx.nd.NDArray, loss: mx.nd.NDArray) -> mx.nd.NDArray:
-    """Return (sum of losses, wrong by the first guess, by the first five, images), not waiting."""
+    """Return (sum of losses, top-1 errors, top-5 errors, images) without waiting for the engine."""
     # In mixed precision the scores may be float16.
     output, labels = output.astype("float32"), labels.astype("float32")
     wrong = (output.argmax(axis=1) != labels).sum()
@@ -44,9 +46,9 @@ def _count(output: mx.nd.NDArray, labels: mx.nd.NDArray, loss: mx.nd.NDArray) ->
 
 
 class Totals:
-    """Sums over batches, held by the engine until they are asked for.
+    """Sums over batches, which MXNet's engine computes while the training goes on.
 
-    Every method but `add` must be called by all workers at the same step.
+    All workers must call every method but `add` at the same step.
     """
 
     def __init__(self, workers: Workers | None):
@@ -56,8 +58,8 @@ class Totals:
     def add(self, output: mx.nd.NDArray, labels: mx.nd.NDArray, loss: mx.nd.NDArray) -> None:
         """Count a batch, and wait for the one before it.
 
-        The engine takes orders without limit: unless someone waits, the reader of the data runs
-        ahead of the net until the images fill the memory.
+        The engine's queue has no limit: without waiting, the reader of the data would run ahead of
+        the net until the images fill the memory.
         """
         if self._counts and isinstance(self._counts[-1], mx.nd.NDArray):
             self._counts[-1].wait_to_read()
@@ -66,8 +68,8 @@ class Totals:
     def pending(self, steps: int = 0) -> np.ndarray:
         """Return the sums over the workers since the last `take`, one row for each `add`.
 
-        They are not added up further: a training that continues from the rows ends with the same
-        bits. A worker that had fewer than `steps` batches counts as having had empty ones.
+        The rows are not added up, so that a training that continues from them ends with the same
+        bits. A worker with fewer than `steps` batches adds rows of zeros.
         """
         rows = [c.asnumpy() if isinstance(c, mx.nd.NDArray) else c for c in self._counts]
         rows += [np.zeros(4)] * (steps - len(rows))
@@ -97,7 +99,7 @@ def evaluate(net: mx.gluon.Block, batches: Dataset, workers: Workers | None = No
     batches : Dataset
         Not shuffled; this worker's part of the dataset.
     workers : Workers, optional
-        Over whom the counts are summed; without them this process has all the images.
+        The counts are summed over them; without them this process has all the images.
 
     Returns
     -------
