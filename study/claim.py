@@ -1,10 +1,11 @@
-"""A claim of the paper: the runs that test it, and what is read from their results."""
+"""Describe a claim of the paper: its runs, and what the report reads from their results."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from operator import itemgetter
+from functools import reduce
+from operator import getitem, itemgetter
 from typing import Any, Callable, Dict, Iterable, Mapping, NamedTuple, Sequence, Union
 
 from .figures import Figure
@@ -13,11 +14,12 @@ from .statistics import Interval, mean_interval
 
 Config = Dict[str, Any]
 Result = Dict[str, Any]
-Metric = Union[str, Callable[[Result], float]]
+# A key of a result, or a function of the result.
+Metric = Union[str, Callable[[Result], Any]]
 
 
 class Finding(NamedTuple):
-    """A line of the report's table; numbers are written in the paper's unit."""
+    """A line of the table of the report, with numbers in the unit of the paper."""
 
     claim: str
     paper: str
@@ -25,22 +27,24 @@ class Finding(NamedTuple):
     verdict: str
 
 
-class Results:
-    """The results of a claim's finished runs, by case and seed.
+def item(*keys: Any) -> Callable[[Result], Any]:
+    """Return the metric that is found in a result under nested keys."""
+    return lambda result: reduce(getitem, keys, result)
 
-    A metric is a key of a result, or a function of it.
-    """
+
+class Results:
+    """The results of the finished runs of a claim, by case and seed."""
 
     def __init__(self, rows: Iterable[Row]):
         self._results = {(row["case"], row["seed"]): row["result"] for row in rows}
 
     def seeds(self, *cases: str) -> list[int]:
-        """Return the seeds that all these cases have."""
+        """Return the seeds for which all these cases have results."""
         found = [{seed for case, seed in self._results if case == wanted} for wanted in cases]
         return sorted(set.intersection(*found))
 
     def values(self, case: str, metric: Metric, seeds: Sequence[int] | None = None) -> list:
-        """Return the metric of each seed, in their order."""
+        """Return the metric for each seed, in the order of the seeds."""
         get = metric if callable(metric) else itemgetter(metric)
         seeds = self.seeds(case) if seeds is None else seeds
         return [get(self._results[case, seed]) for seed in seeds]
@@ -50,56 +54,57 @@ class Results:
         return mean_interval(self.values(case, metric))
 
     def difference(self, case: str, base: str, metric: Metric) -> Interval:
-        """Return the mean of `case` less `base`, paired by the seed, with its 95 % interval."""
+        """Return the mean of `case` minus `base`, paired by seeds, with its 95 % interval."""
         seeds = self.seeds(case, base)
         pairs = zip(self.values(case, metric, seeds), self.values(base, metric, seeds))
         return mean_interval([a - b for a, b in pairs])
 
     def means(self, case: str, metric: Metric) -> list[Interval]:
-        """Return the same as `mean` for a metric that is a list, point by point."""
+        """Return `mean` of each element of a metric that is a list."""
         return [mean_interval(values) for values in zip(*self.values(case, metric))]
 
     def differences(self, case: str, base: str, metric: Metric) -> list[Interval]:
-        """Return the same as `difference` for a metric that is a list, point by point."""
+        """Return `difference` of each element of a metric that is a list."""
         seeds = self.seeds(case, base)
         pairs = zip(self.values(case, metric, seeds), self.values(base, metric, seeds))
         points = zip(*([a - b for a, b in zip(*pair)] for pair in pairs))
         return [mean_interval(values) for values in points]
 
 
-def _none(*_) -> list:
+def _none(*_: object) -> list:
     return []
 
 
 @dataclass(frozen=True)
 class Claim:
-    """One module of study/claims.
+    """A claim, which a module of `study.claims` declares.
 
     Parameters
     ----------
     name : str
-        Of the script and of the file of its rows.
+        The name of the module, and of the file of rows.
     doc : str
-        The script's own; its first line is the heading in the report, the rest the explanation.
+        The docstring of the module. The first line is the heading in the report, the rest is the
+        explanation.
     cases : callable
-        `cases(quick)` gives the configurations to measure, JSON, by their names.
+        `cases(quick)` returns the configurations to measure, in JSON's types, by their names.
     measure : callable
-        `measure(config, seed)` does one run and gives its result, JSON. It runs in a process of its
-        own, with one thread unless the claim is measured alone.
+        `measure(config, seed)` does one run and returns its result, in JSON's types. Each run has a
+        process of its own, with one thread, or with all cores if `alone`.
     seeds : int
-        Runs of each case; the quick form does two.
+        Number of runs of each case; the quick form does two.
     findings : callable
-        `findings(results)` gives the lines of the report's table.
+        `findings(results)` returns the lines of the table of the report.
     table : callable
-        `table(results)` gives a table of details: rows of cells, the first is the head.
+        `table(results)` returns a table of details: rows of cells, the first row is the head.
     figures : callable
-        `figures(results)` gives what to draw.
+        `figures(results)` returns the figures.
     reads : str
-        The claim whose rows these are read from, if it has no runs of its own.
+        For a claim without runs, the claim with the runs that it reads.
     first : bool
-        Done before the other claims, save for the first seed of those.
+        Whether its runs come early, see `runner.pending`.
     alone : bool
-        A timing: done after all others, one run at a time, with all cores.
+        Whether it is a timing: done last, one run at a time, with all cores.
     """
 
     name: str
@@ -116,10 +121,12 @@ class Claim:
 
     @property
     def title(self) -> str:
+        """The heading in the report."""
         return self.doc.strip().partition("\n")[0].rstrip(".")
 
     @property
     def text(self) -> str:
+        """The explanation in the report."""
         return self.doc.strip().partition("\n")[2].strip()
 
 
@@ -132,13 +139,13 @@ class Run(NamedTuple):
     seed: int
 
     def made(self, row: Row) -> bool:
-        """Tell whether a row is of this run, as it is configured now."""
+        """Return True if a row is of this run with its present configuration."""
         return (row["case"], row["seed"], row["config"]) == (self.case, self.seed, self.config)
 
 
 def runs(claim: Claim, quick: bool) -> list[Run]:
-    """Return all runs of a claim, seed after seed."""
-    # As JSON gives them back, so that they can be compared with those in rows.
+    """Return all runs of a claim, ordered by seed."""
+    # Through JSON, for comparison with the configurations in rows.
     cases = {case: json.loads(json.dumps(c)) for case, c in claim.cases(quick).items()}
     seeds = range(2 if quick else claim.seeds)
     return [Run(claim, case, config, seed) for seed in seeds for case, config in cases.items()]

@@ -1,4 +1,4 @@
-"""Figures as data, drawn in one style; a picture carries the digest of what it shows."""
+"""Describe figures as data and draw them; a picture contains the digest of its data."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Sequence
+from typing import Any, Sequence
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure as Canvas
@@ -16,7 +16,7 @@ from deeprect_gluon.files import write_atomically
 
 from .statistics import Interval
 
-DIGEST = "Data-SHA256"  # the name of the text in the PNG
+DIGEST = "Data-SHA256"  # the key of the text in the PNG
 
 
 @dataclass(frozen=True)
@@ -32,34 +32,37 @@ class Series:
 
     @classmethod
     def of(cls, label: str, x: Sequence, intervals: Sequence[Interval], style: str = "-") -> Series:
-        ends = zip(*[(i.mean, i.low, i.high) for i in intervals])
-        return cls(label, list(x), *map(list, ends), style)
+        """Return the series of means with the band of their intervals."""
+        mean, low, high = ([getattr(i, end) for i in intervals] for end in ("mean", "low", "high"))
+        return cls(label, list(x), mean, low, high, style)
 
 
 @dataclass(frozen=True)
 class Panel:
+    """One diagram of a figure, with a dotted horizontal line at `level`."""
+
     title: str
     xlabel: str
     ylabel: str
     series: Sequence[Series]
-    level: float | None = None  # a dotted horizontal line
+    level: float | None = None
 
 
 @dataclass(frozen=True)
 class Figure:
-    """Panels side by side; `name` is that of the file."""
+    """Panels side by side; `name` is the name of the file."""
 
     name: str
     caption: str
     panels: Sequence[Panel]
 
     def digest(self) -> str:
-        """Return the SHA-256 of the data, to five digits."""
+        """Return the SHA-256 of the data, with numbers rounded to five digits."""
         text = json.dumps(_rounded(asdict(self)), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _rounded(value):
+def _rounded(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _rounded(v) for key, v in value.items()}
     if isinstance(value, (list, tuple)):
@@ -67,7 +70,7 @@ def _rounded(value):
     return f"{value:.5g}" if isinstance(value, float) else value
 
 
-def _draw_panel(axes, panel: Panel) -> None:
+def _draw_panel(axes: Any, panel: Panel) -> None:
     for series in panel.series:
         (line,) = axes.plot(series.x, series.y, series.style, label=series.label, linewidth=1.4)
         if series.low is not None:
@@ -82,7 +85,7 @@ def _draw_panel(axes, panel: Panel) -> None:
 
 
 def draw(figure: Figure, path: Path) -> None:
-    """Write a figure as PNG, with the digest of its data in it."""
+    """Write a figure as a PNG that contains the digest of the data."""
     count = len(figure.panels)
     canvas = Canvas(figsize=(min(4.8 * count, 12), 3.8), dpi=110)
     FigureCanvasAgg(canvas)
@@ -95,7 +98,7 @@ def draw(figure: Figure, path: Path) -> None:
 
 
 def drawn_digest(path: Path) -> str | None:
-    """Return the digest that a picture carries; None if it is missing or is not one of these."""
+    """Return the digest in a picture; None if there is no picture or no digest."""
     try:
         with Image.open(path) as image:
             return image.info.get(DIGEST)

@@ -1,4 +1,4 @@
-"""The report: written from rows alone, and checked against them."""
+"""Write the report from the rows, and check a report against them."""
 
 from __future__ import annotations
 
@@ -17,21 +17,20 @@ IMAGES = Path("images", "reproduction")
 HEAD = """\
 # The paper's claims, measured again
 
-Written by `{command}` from the rows in [results](results/): do not
-edit. Every row is one run, with its seed, its configuration and the commit of the code that made
-it.
+`{command}` writes this page from the rows in [results](results/): do not
+edit it. Every row is one run, with its seed, its configuration and the commit of the code.
 
 {scope}\
-- **Intervals** are 95 % intervals by Student's t over the seeds: of a mean, or of the mean
-  difference between two cases that share their seeds, that is their data order, the random numbers
-  behind their weights and their dropout. They speak of what another seed would give, on the same
-  test images.
-- **Verdicts** follow one rule. *Reproduced*: the whole interval lies where the paper's claim puts
-  it. *Not reproduced*: it lies wholly elsewhere, or, *undecided*, in both places. Of twenty
-  verdicts about nothing one would be wrong at this level. The paper's numbers are of ImageNet, and
-  ours are not to be compared with them in size.
-- **Training** is by SGD with the paper's momentum 0.9, weight decay 0.0005 (none on slopes),
-  batches of 128, learning rate 0.01 and dropout 0.5. Nets are narrow and trainings short.
+- **Intervals** are 95 % intervals by Student's t over the seeds. They are intervals of a mean, or
+  of the mean difference between two cases with the same seeds. A seed determines the order of the
+  data, the random numbers behind the weights, and the dropout. An interval estimates what other
+  seeds would give on the same test images.
+- **Verdicts** follow one rule. *Reproduced*: the claim holds for the whole interval. *Not
+  reproduced*: it holds for no part of the interval. *Undecided*: it holds for a part. At the 95 %
+  level, expect one wrong verdict in twenty by chance. The paper's numbers are for ImageNet: compare
+  their signs with ours, not their sizes.
+- **Training** is SGD with the paper's momentum 0.9, weight decay 0.0005 (none on slopes), batches
+  of 128, learning rate 0.01 and dropout 0.5. Nets are narrow and trainings are short.
 
 | claim | paper | ours, with 95 % interval | verdict |
 |---|---|---|---|
@@ -39,35 +38,35 @@ it.
 
 FULL = """\
 - **Data**: Fashion-MNIST, 60,000 training and 10,000 test images of 28x28 grey pixels.
-  `make reproduce` does the runs that have no row yet, and writes this report.
+  `make reproduce` does the runs that have no row yet, and writes this page.
 """
 QUICK = """\
-- **This is the reduced form**, two seeds of trainings cut short: it shows that everything runs. Its
+- **This is the reduced form**: two seeds of shorter trainings, which show that everything runs. Its
   numbers and verdicts say nothing about the paper.
 """
 
 
 def table(cells: Sequence[Sequence[str]]) -> str:
-    """Return a Markdown table; the first row is the head."""
+    """Return rows of cells as a Markdown table; the first row is the head."""
     head, *rows = [f"| {' | '.join(row)} |\n" for row in cells]
     return head + "|" + "---|" * len(cells[0]) + "\n" + "".join(rows)
 
 
 class Report:
-    """The report over some claims.
+    """The report about some claims.
 
     Parameters
     ----------
     claims : sequence of Claim
     folder : Path
-        Rows are read from its `results`; reproduction.md and images/reproduction go there.
+        Its `results` has the rows. reproduction.md and images/reproduction are written to it.
     quick : bool
-        Of the reduced form.
+        Whether the rows are those of the reduced form.
 
     Raises
     ------
     ValueError
-        If a row is of no run that the claims declare.
+        If a row belongs to no run that the claims declare.
     """
 
     def __init__(self, claims: Sequence[Claim], folder: Path, quick: bool = False):
@@ -93,7 +92,7 @@ class Report:
         for claim in self.claims:
             results = Results(self.rows[claim.reads or claim.name])
             source = next(c for c in self.claims if c.name == (claim.reads or claim.name))
-            # With a single seed there is no interval.
+            # A single seed gives no interval.
             if all(len(results.seeds(case)) > 1 for case in source.cases(self.quick)):
                 findings += claim.findings(results)
                 sections.append(self._section(claim, source, results))
@@ -119,7 +118,7 @@ class Report:
         return "\n".join(parts)
 
     def _origin(self) -> str:
-        """Return what the rows say of how they were made."""
+        """Return the section about the runs, their time, commits and instruction sets."""
         rows = [row for rows in self.rows.values() for row in rows]
         if not rows:
             return ""
@@ -135,7 +134,7 @@ class Report:
         return self.folder / IMAGES / f"{figure.name}.png"
 
     def write(self) -> Path:
-        """Write the text and the figures; return the text's path."""
+        """Write the text and the figures, and return the path of the text."""
         path = self.folder / NAME
         for figure in self.figures:
             draw(figure, self._picture(figure))
@@ -143,7 +142,7 @@ class Report:
         return path
 
     def problems(self) -> list[str]:
-        """Return a line for each file that is not what the rows give."""
+        """Return a line for each file that differs from what the rows give."""
         path = self.folder / NAME
         found = []
         if not path.exists() or path.read_text() != self.text:

@@ -1,4 +1,4 @@
-"""Finished runs, one JSON object on a line, in a file for each claim."""
+"""Read and write finished runs: one file for each claim, one JSON object on each line."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ def rows_path(folder: Path, name: str) -> Path:
 
 
 def read_rows(path: Path) -> list[Row]:
-    """Return the rows of a file; none if there is no such file.
+    """Return the rows of a file, or an empty list if the file does not exist.
 
     Raises
     ------
     ValueError
-        If a line is not a row; the message names it.
+        If a line is not a row. The message names the line.
     """
     if not path.exists():
         return []
@@ -43,10 +43,10 @@ def read_rows(path: Path) -> list[Row]:
 
 
 def add_row(path: Path, row: Row) -> None:
-    """Put a finished run into a file, in place of an older one of the same case and seed.
+    """Write a finished run to a file, in place of an older one of the same case and seed.
 
-    The file is whole at every moment, any number of processes may add to it, and its content does
-    not depend on the order in which runs finish.
+    Any number of processes may do this at the same time. The file is complete at every moment, and
+    its content does not depend on the order in which runs finish.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(str(path.with_name(".lock"))):

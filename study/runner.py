@@ -1,4 +1,4 @@
-"""Does the runs that are not done yet, several at a time, each in a process of its own."""
+"""Do the runs that have no row yet, several at a time, each in a process of its own."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from .rows import read_rows, rows_path
 
 
 def pending(claims: Sequence[Claim], folder: Path, quick: bool) -> list[Run]:
-    """Return the runs without a row, in the order in which they should be done.
+    """Return the runs without a row, in the order in which to do them.
 
-    The first seed of every claim comes early, that of the claims to be done first before all, and
-    timings come last.
+    The first seed of every claim comes before the other seeds. Among both, claims marked `first`
+    come before other claims. Timings (`alone`) come last.
     """
     waiting = []
     for claim in claims:
         rows = read_rows(rows_path(folder, claim.name))
         waiting += [run for run in runs(claim, quick) if not any(map(run.made, rows))]
 
-    def rank(run: Run):
+    def rank(run: Run) -> tuple:
         later = run.seed > 0
         return run.claim.alone, 2 * later + (not run.claim.first), run.seed
 
@@ -35,10 +35,11 @@ def pending(claims: Sequence[Claim], folder: Path, quick: bool) -> list[Run]:
 
 
 class _Process:
-    """A run in a process of its own: the script of its claim, asked for this run alone."""
+    """One run in a process of its own, see `study.worker`."""
 
     def __init__(self, run: Run, folder: Path, quick: bool, threads: int):
         self.run, self._begun = run, time.perf_counter()
+        assert run.claim.measure is not None  # other claims have no runs
         module = run.claim.measure.__module__
         what = [module, run.case, str(run.seed), str(folder)]
         command = [sys.executable, "-m", "study.worker", *what]
@@ -52,10 +53,11 @@ class _Process:
 
     @property
     def ended(self) -> bool:
+        """Whether the process has ended."""
         return self._process.poll() is not None
 
     def report(self) -> tuple[bool, str]:
-        """Return whether it went well, and a line about it."""
+        """Return whether the run succeeded, and a line about it."""
         what = f"{self.run.claim.name}: {self.run.case}, seed {self.run.seed}"
         if self._process.returncode == 0:
             return True, f"{what}: {time.perf_counter() - self._begun:.0f} s"
@@ -64,6 +66,7 @@ class _Process:
         return False, f"{what}: failed with status {self._process.returncode}: {last}"
 
     def stop(self) -> None:
+        """End the process."""
         self._process.terminate()
         self._process.wait()
 
@@ -71,23 +74,23 @@ class _Process:
 def run_pending(
     claims: Sequence[Claim], folder: Path, quick: bool = False, jobs: int = 0
 ) -> list[str]:
-    """Do all the runs that have no row yet.
+    """Do all runs that have no row yet.
 
     Parameters
     ----------
     claims : sequence of Claim
     folder : Path
-        Rows go into its `results`.
+        Rows are written to its `results`.
     quick : bool
         The reduced form of the claims.
     jobs : int
-        Processes at a time, each with one thread; by default one for each physical core. Results do
-        not depend on it.
+        Number of processes at a time, each with one thread; by default the number of physical
+        cores. Results do not depend on it.
 
     Returns
     -------
     list of str
-        A line about each run that failed; the others are done.
+        A line about each run that failed. All other runs are done.
     """
     jobs = jobs or native.physical_cores()
     waiting = pending(claims, folder, quick)
@@ -112,7 +115,7 @@ def run_pending(
 
 
 def _startable(waiting: list[Run], running: list[_Process], jobs: int) -> Iterator[Run]:
-    """Take from the waiting runs, in their order, those that may run beside the running ones."""
+    """Take the next waiting runs that may start now; timings run alone."""
     while waiting and len(running) < jobs:
         if running and (waiting[0].claim.alone or running[0].run.claim.alone):
             return

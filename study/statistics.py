@@ -1,4 +1,4 @@
-"""Intervals over seeds."""
+"""Compute confidence intervals over seeds, and verdicts from them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from scipy import stats
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean over `count` seeds and the ends of its 95 % interval."""
+    """A mean over `count` seeds and the ends of its confidence interval."""
 
     mean: float
     low: float
@@ -20,19 +20,18 @@ class Interval:
     count: int
 
     def __format__(self, spec: str) -> str:
-        """Write it as "mean [low, high]", every number by `spec`."""
+        """Format as "mean [low, high]", each number by `spec`."""
         return f"{self.mean:{spec}} [{self.low:{spec}}, {self.high:{spec}}]"
 
     def scaled(self, factor: float) -> Interval:
-        """Return it in another unit; `factor` is positive."""
+        """Return the interval in another unit; `factor` is positive."""
         return Interval(factor * self.mean, factor * self.low, factor * self.high, self.count)
 
 
 def mean_interval(values: Sequence[float], confidence: float = 0.95) -> Interval:
     """Return the mean of independent values with Student's t interval.
 
-    Applied to the differences of two cases that share their seeds, it is the interval of the
-    paired t test.
+    For differences of two cases with the same seeds, this is the interval of the paired t test.
 
     Parameters
     ----------
@@ -43,25 +42,25 @@ def mean_interval(values: Sequence[float], confidence: float = 0.95) -> Interval
     Returns
     -------
     Interval
-        Unbounded for a single value.
+        From minus to plus infinity for a single value.
 
     Raises
     ------
     ValueError
-        If there is no value, or one that is not finite.
+        If there is no value, or a value is not finite.
     """
-    values = np.asarray(values, np.float64)
-    if not len(values) or not np.isfinite(values).all():
-        raise ValueError(f"an interval needs finite values, at least one; got {values.tolist()}")
-    mean = float(values.mean())
-    if len(values) == 1:
+    array = np.asarray(values, np.float64)
+    if not len(array) or not np.isfinite(array).all():
+        raise ValueError(f"an interval needs finite values, at least one; got {array.tolist()}")
+    mean = float(array.mean())
+    if len(array) == 1:
         return Interval(mean, -math.inf, math.inf, 1)
-    half = stats.t.ppf((1 + confidence) / 2, len(values) - 1) * stats.sem(values)
-    return Interval(mean, float(mean - half), float(mean + half), len(values))
+    half = stats.t.ppf((1 + confidence) / 2, len(array) - 1) * stats.sem(array)
+    return Interval(mean, float(mean - half), float(mean + half), len(array))
 
 
 def verdict(interval: Interval, low: float = -math.inf, high: float = math.inf) -> str:
-    """Say whether a whole interval lies where the paper's claim puts it.
+    """Say whether a claim holds for the whole of an interval.
 
     Parameters
     ----------
@@ -72,8 +71,8 @@ def verdict(interval: Interval, low: float = -math.inf, high: float = math.inf) 
     Returns
     -------
     str
-        "reproduced" if it does; "not reproduced" if it lies wholly elsewhere; "undecided", which
-        is no reproduction either, if it does both.
+        "reproduced" if the claim holds for the whole interval, "not reproduced" if it holds for no
+        part of it, and otherwise "not reproduced (undecided)".
     """
     if low < interval.low and interval.high < high:
         return "reproduced"

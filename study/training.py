@@ -1,10 +1,10 @@
-"""Trainings of the study: from a configuration and a seed to errors, curves and slopes."""
+"""Train nets of the study on Fashion-MNIST, and measure errors, curves and slopes."""
 
 from __future__ import annotations
 
 import contextlib
 import math
-from typing import Callable
+from typing import Any, Callable
 
 import mxnet as mx
 import numpy as np
@@ -17,22 +17,24 @@ from deeprect_gluon.initializer import MSRA, rectifier_slopes
 from deeprect_gluon.models import DeepRect
 from deeprect_gluon.train import History, TrainConfig, Workers, evaluate, fashion_mnist, fit
 
-LEAKY_SLOPE = 0.01  # that of Maas et al. 2013, which the paper compares with
+from .claim import item
+
+LEAKY_SLOPE = 0.01  # of Maas et al. 2013, with which the paper compares
 
 
 def build(activation: str, **config) -> DeepRect:
-    """Build a net for Fashion-MNIST; beside the activations of `models`, "leaky_relu"."""
+    """Build a net for Fashion-MNIST; `activation` may also be "leaky_relu"."""
     if activation != "leaky_relu":
         return fashion_mnist.build(activation=activation, **config)
     net = fashion_mnist.build(activation="prelu_shared", **config)
     for slope in net.collect_params(".*alpha").values():
         slope.init = mx.init.Constant(LEAKY_SLOPE)
-        slope.grad_req = "null"  # held where it is
+        slope.grad_req = "null"  # the slope is fixed
     return net
 
 
 def initialize(net: DeepRect, rule: str | float, fan: str, seed: int) -> None:
-    """Draw the weights: by "msra" or "xavier", or with a standard deviation given as a number."""
+    """Draw the weights by the rule "msra" or "xavier", or with a given standard deviation."""
     if isinstance(rule, str):
         initializer.initialize(net, rule, fan, seed)
     else:
@@ -40,7 +42,7 @@ def initialize(net: DeepRect, rule: str | float, fan: str, seed: int) -> None:
 
 
 def mean_slopes(net: DeepRect) -> dict[str, float]:
-    """Return the mean slope of each layer by its name, in the order of the layers."""
+    """Return the mean slope of each layer by the name of the layer, in the order of layers."""
     slopes = net.collect_params(".*alpha")
     start, end = len(net.prefix), -len("_alpha")
     return {n[start:end]: float(p.data().asnumpy().mean()) for n, p in slopes.items()}
@@ -53,11 +55,12 @@ def _batches(net: DeepRect, split: str, scale: float, *arguments, **more) -> Bat
 
 
 class _Watched(History):
-    """A history that also keeps what `watch` returns at each row."""
+    """A history that also keeps the result of `watch` at each row."""
 
-    def __init__(self, watch: Callable[[], object]):
+    def __init__(self, watch: Callable[[], list[float]]):
         super().__init__()
-        self._watch, self.seen = watch, []
+        self._watch = watch
+        self.seen: list[list[float]] = []
 
     def add(self, row) -> None:
         super().add(row)
@@ -75,27 +78,27 @@ def train(
     config : dict
         Arguments of `TrainConfig`, without the seed.
     seed : int
-        Of the order of the data and of dropout: the same for every net.
+        For the order of the data and for dropout, which are then the same for every net.
     augment : callable, optional
-        See `Batches`; by default images are taken as they are.
+        See `Batches`; by default images are not changed.
     scale : float
-        Factor on the normalised images; 1 gives a variance of 1.
+        Factor for the normalised images, whose variance is 1.
 
     Returns
     -------
     dict
-        test_error (a fraction), test_loss; train_loss (of the last steps) and mean_loss (over all
-        steps), in nats; diverged: whether the loss became infinite, which ended the training, and
-        then the figures are those of guessing; curve: lists of step, train_loss and the layers'
-        mean slopes, one point for each row of the history.
+        test_error (a fraction) and test_loss; train_loss (of the last steps) and mean_loss (over
+        all steps), in nats. diverged is True if the loss became infinite, which ends the training;
+        then the other values are those of guessing. curve has lists of step, train_loss and slopes
+        (the mean slopes of the layers), with one element for each row of the history.
     """
     size = config.get("batch_size", 128)
     train_set = _batches(net, "train", scale, size, shuffle=True, seed=seed, augment=augment)
     history = _Watched(lambda: list(mean_slopes(net).values()))
     guessing = math.log(len(data.CLASSES))
-    result = {"test_error": 1 - 1 / len(data.CLASSES), "test_loss": guessing}
+    result: dict[str, Any] = {"test_error": 1 - 1 / len(data.CLASSES), "test_loss": guessing}
     result.update(train_loss=guessing, mean_loss=guessing, diverged=True)
-    # A loss that becomes infinite is a result: of some initialisations it is expected.
+    # An infinite loss is a result too: it is expected of some initialisations.
     with contextlib.suppress(FloatingPointError):
         fit(net, train_set, None, TrainConfig(seed=seed, **config), Workers(), history)
         measured = evaluate(net, _batches(net, "test", scale, 500))
@@ -115,6 +118,5 @@ def train(
     return result
 
 
-def loss_curve(result: dict) -> list[float]:
-    """Return the training losses along the curve of what `train` gave."""
-    return result["curve"]["train_loss"]
+# A metric: the training losses of the curve.
+loss_curve = item("curve", "train_loss")

@@ -1,6 +1,6 @@
-"""One run of a claim, in a process of its own, and its row.
+"""Do one run of a claim, and write its row.
 
-`python -m study.worker MODULE CASE SEED FOLDER [--quick]`, where MODULE holds the claim as `CLAIM`.
+`python -m study.worker MODULE CASE SEED FOLDER [--quick]`; the claim is `CLAIM` of the module.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[1]
 
 
 def commit() -> str | None:
-    """Return the commit of the code, with "+changes" if it was changed since; None without git."""
+    """Return the commit of the code, with "+changes" if files differ; None without git."""
 
     def git(*arguments: str) -> subprocess.CompletedProcess:
         command = ["git", *arguments]
@@ -41,10 +41,11 @@ def commit() -> str | None:
 
 
 def measure(run: Run, folder: Path) -> None:
-    """Do a run in this process, and keep its row."""
+    """Do a run in this process, and write its row."""
     native.keep_memory()
     version = commit()
     begun = time.perf_counter()
+    assert run.claim.measure is not None  # other claims have no runs
     result = run.claim.measure(run.config, run.seed)
     row = {
         "case": run.case,

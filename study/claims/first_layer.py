@@ -1,19 +1,19 @@
 """Table 3: a 7x7 first layer with stride 2 in place of 3x3 layers on large maps.
 
-The paper gives model A such a layer and moves VGG-19's other three layers from the large maps to
-small ones, since convolutions on large maps run slower than on small ones at the same number of
-operations: a step of A took 2.6 s against VGG-19's 3.0 s. Here every convolution of both nets is
-timed with its ReLU, forward and backward, on two images of 224 pixels with all cores: medians of
-interleaved rounds, intervals over processes. "Direct" is MXNet's convolution, "Winograd" this
-project's operator wherever it can be used (not for 7x7). Ratios only; they need a machine that does
-nothing else.
+The paper gives model A such a first layer and moves the other three layers of VGG-19 from large
+maps to small ones, because convolutions on large maps are slower than convolutions on small maps
+with the same number of operations. A step of A took 2.6 s, a step of VGG-19 3.0 s. Here every
+convolution of both nets is timed with its ReLU, forward and backward, on two images of 224
+pixels with all cores. Times are medians of interleaved rounds, intervals are over processes.
+"Direct" is MXNet's convolution. "Winograd" is this project's operator, for all layers but the 7x7.
+Only ratios are reported; they need a machine that does nothing else.
 """
 
 from __future__ import annotations
 
 import statistics
 import time
-from typing import Iterator
+from typing import Callable, Iterator
 
 import mxnet as mx
 
@@ -21,7 +21,7 @@ from deeprect_gluon.models import Config
 from deeprect_gluon.models.config import MaxPool
 from deeprect_gluon.nn import ConvPReLU
 
-from ..claim import Claim, Finding, Results
+from ..claim import Claim, Finding, Results, item
 from ..statistics import verdict
 
 KINDS = {"direct": False, "Winograd": None}
@@ -50,7 +50,7 @@ def cases(quick: bool) -> dict:
     return {"2 images": {"rounds": 2, "size": 112} if quick else {"rounds": 9, "size": 224}}
 
 
-def step(shape: tuple, fast: bool | None):
+def step(shape: tuple, fast: bool | None) -> Callable[[], None]:
     """Return a function that runs a layer forward and backward."""
     channels, filters, kernel, stride, size = shape
     layer = ConvPReLU(
@@ -76,7 +76,7 @@ def measure(config: dict, seed: int) -> dict:
     nets = {name: list(layers(name, size)) for name in ("vgg19", "deeprect_a")}
     shapes = list(dict.fromkeys(nets["vgg19"] + nets["deeprect_a"]))
     contenders = {(s, kind): step(s, fast) for s in shapes for kind, fast in KINDS.items()}
-    times = {which: [] for which in contenders}
+    times: dict[tuple, list[float]] = {which: [] for which in contenders}
     for _ in range(config["rounds"] + 1):
         for which, run in contenders.items():
             begun = time.perf_counter()
@@ -98,8 +98,8 @@ def measure(config: dict, seed: int) -> dict:
 def findings(results: Results) -> list[Finding]:
     lines = []
     for kind in KINDS:
-        slower = results.mean("2 images", lambda r, k=kind: r[k]["by map"]["224"])
-        ratio = results.mean("2 images", lambda r, k=kind: r[k]["A / VGG-19"])
+        slower = results.mean("2 images", item(kind, "by map", "224"))
+        ratio = results.mean("2 images", item(kind, "A / VGG-19"))
         lines += [
             Finding(
                 f"Equal complexity is slower on large maps: 64 filters on 224, 512 on 28 ({kind})",
@@ -124,9 +124,7 @@ def table(results: Results) -> list[list[str]]:
     ]
     rows = [head]
     for kind in KINDS:
-        cells = [
-            results.mean("2 images", lambda r, m=m, k=kind: r[k]["by map"][str(m)]) for m in EQUAL
-        ]
+        cells = [results.mean("2 images", item(kind, "by map", str(m))) for m in EQUAL]
         rows.append([kind, *(f"{cell:.2f}" for cell in cells)])
     return rows
 

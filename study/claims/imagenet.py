@@ -1,6 +1,7 @@
 """ImageNet: the published errors.
 
-Nothing here was trained on ImageNet: it needs the images, GPUs and weeks. These are the commands.
+Nothing here was trained on ImageNet: that needs the images, GPUs and weeks. The table has the
+commands.
 """
 
 from __future__ import annotations

@@ -1,21 +1,23 @@
 """Figures 2 and 3: which initialisation lets a deep rectifier net learn.
 
-Three depths: the 14-layer net, the 22-layer model B of Table 3 at 32x32, and the 30-layer net, an
-eighth, an eighth and a quarter as wide as published, with ReLU and hidden layers of 256. A net has
-started when its training loss, over ten steps, is below 2.0; guessing costs ln 10 = 2.303. The
-paper's Figure 2 shows 30,000 steps, in which the 22-layer net starts from Xavier's initialisation
-too, and Figure 3 shows 90,000, in which the 30-layer net does not; ours are of 200 to 900, so that
-"stalls" means that a net has not started by then. The 30-layer nets had 250 at first, in which not
-all seeds of MSRA started; the rows are of the longer runs. Figure 2 has two forms: images
-normalised to variance 1, as everywhere here, and the published scale: images in units of pixels, 90
-times as large, and fully-connected layers with the gains of the published 0.01, 0.01, 0.001, so
-that the convolutions alone follow the rule. The larger signals are what lets the 22-layer net leave
-its plateau sooner. Leaky ReLU has a fixed slope of 0.01. Fan-in and fan-out are Eqns 10 and 14.
+Three depths are trained: the 14-layer net, the 22-layer model B of Table 3 at 32x32, and the
+30-layer net. They are an eighth, an eighth and a quarter as wide as published, with ReLU and hidden
+layers of 256. A net has started when its training loss, over ten steps, is below 2.0; guessing
+costs ln 10 = 2.303. The paper's Figure 2 shows 30,000 steps, in which the 22-layer net starts from
+Xavier's initialisation too. Figure 3 shows 90,000 steps, in which the 30-layer net does not start.
+Our trainings have 200 to 900 steps, so that "stalls" means: not started by then. The 30-layer nets
+had 250 steps at first, in which not all seeds of MSRA started; the rows are of the longer runs.
+Figure 2 has two forms. In the first, images are normalised to variance 1, as everywhere here. In
+the second, "published scale", images are in units of pixels, 90 times as large, and the
+fully-connected layers have the gains of the published 0.01, 0.01, 0.001, so that only the
+convolutions follow the rule. With these larger signals the 22-layer net starts sooner. Leaky ReLU
+has a fixed slope of 0.01. Fan-in and fan-out are Eqns 10 and 14.
 """
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -34,7 +36,7 @@ PIXELS = 255 * data.PREPROCESS["std"][0]  # a normalised image times this is in 
 # Standard deviations and fan-ins of the published models' fully-connected layers.
 PUBLISHED = {"fc1": (0.01, 63 * 512), "fc2": (0.01, 4096), "fc3": (0.001, 4096)}
 
-RULES = {
+RULES: dict[str, dict[str, Any]] = {
     "MSRA": {"rule": "msra", "fan": "in"},
     "Xavier": {"rule": "xavier", "fan": "in"},
     "MSRA, fan-out": {"rule": "msra", "fan": "out"},
@@ -60,7 +62,7 @@ def cases(quick: bool) -> dict:
 
 
 def initialize_as_published(net: DeepRect, rule: str, fan: str, seed: int) -> None:
-    """Give the fully-connected layers the gains n Var[w] that they have in the published models."""
+    """Draw weights; fully-connected layers get the gains n Var[w] of the published models."""
     slopes, stds = rectifier_slopes(net), {}
     for layer, (std, fan_in) in PUBLISHED.items():
         (weight,) = net.collect_params(f".*{layer}_weight").values()
@@ -80,7 +82,7 @@ def measure(config: dict, seed: int) -> dict:
 
 
 def start(result: dict) -> int:
-    """Return the step at which the net has started, or the last one if it has not."""
+    """Return the step at which the net has started, or the last step if it has not."""
     curve = result["curve"]
     started = (s for s, loss in zip(curve["step"], curve["train_loss"]) if loss < STARTED)
     return next(started, curve["step"][-1] if curve["step"] else 0)
@@ -129,7 +131,7 @@ def table(results: Results) -> list[list[str]]:
 
 
 def figures(results: Results) -> list[Figure]:
-    panels = {}
+    panels: dict[str, list[Series]] = {}
     for case in cases(quick=False):
         prefix, _, rule = case.partition(": ")
         steps = results.values(case, "curve")[0]["step"]

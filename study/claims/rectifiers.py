@@ -1,12 +1,12 @@
 """Table 2: ReLU against PReLU, one slope for each layer or for each channel.
 
-The published 14-layer net of 2x2 filters, its first layer made for small images, with all its
-widths scaled by a stated factor and hidden layers of 256. The three nets of a seed have the same
-data order, dropout and, but for the factor of Eqn 15, the same weights at the start. Two regimes: a
-narrow net on augmented images (shifted by up to two pixels and mirrored), which fits its training
-images badly, as nets of that time did on ImageNet; and a wider one on the images as they are. The
-learning rate is divided by ten before the last epoch. The mean training loss, over all steps, says
-how fast a net converges.
+The net is the published 14-layer net of 2x2 filters, with a first layer for small images, all
+widths scaled by a stated factor, and hidden layers of 256. The three nets of a seed have the same
+data order, the same dropout and the same weights at the start, except for the factor of Eqn 15.
+There are two regimes. The narrow net is trained on augmented images (shifted by up to two pixels
+and mirrored) and underfits, as nets of that time did on ImageNet. The wider net is trained on the
+images without changes. The learning rate is divided by ten before the last epoch. The mean training
+loss over all steps measures how fast a net converges.
 """
 
 from __future__ import annotations

@@ -1,17 +1,20 @@
 """Table 1: the slopes that PReLU learns, by layer and during training.
 
-Read from the PReLU nets of Table 2. The paper trains for 75 epochs of ImageNet, these nets see 3 or
-2 epochs of Fashion-MNIST: all slopes start at 0.25, and a layer's mean shows where they are going
-rather than where they end. The paper remarks that the first layer's slopes are large (both
-directions of its edge filters pass) and that slopes fall with depth (layers become more nonlinear).
-Depth is measured by Spearman's rank correlation of a layer's mean slope with its number.
+The slopes are those of the PReLU nets of Table 2. The paper trains for 75 epochs of ImageNet, these
+nets for 3 or 2 epochs of Fashion-MNIST. All slopes start at 0.25, so that after so short a training
+the mean slope of a layer shows its direction rather than its final value. The paper remarks that
+the slopes of the first layer are large (both signs of its edge filters pass), and that slopes fall
+with depth (layers become more nonlinear). Depth is measured by Spearman's rank correlation between
+the mean slope of a layer and its number.
 """
 
 from __future__ import annotations
 
+from typing import Callable, Sequence
+
 from scipy.stats import spearmanr
 
-from ..claim import Claim, Finding, Results
+from ..claim import Claim, Finding, Results, item
 from ..figures import Figure, Panel, Series
 from ..statistics import verdict
 from .rectifiers import ACTIVATIONS, REGIMES
@@ -30,18 +33,17 @@ PAPER = {
 }
 
 
-def last(result: dict) -> list[float]:
-    """Return the mean slopes of the layers at the end."""
-    return result["curve"]["slopes"][-1]
+# A metric: the mean slopes of the layers at the end.
+last = item("curve", "slopes", -1)
 
 
-def lead(slopes: list[float]) -> float:
-    """Return how far the first layer's slope is above the mean of the others'."""
+def lead(slopes: Sequence[float]) -> float:
+    """Return the slope of the first layer minus the mean slope of the others."""
     return slopes[0] - sum(slopes[1:]) / len(slopes[1:])
 
 
-def trend(slopes: list[float]) -> float:
-    """Return the rank correlation of slopes with depth: -1 if every layer's is below the last."""
+def trend(slopes: Sequence[float]) -> float:
+    """Return the rank correlation of slopes with depth: -1 if slopes fall from layer to layer."""
     return float(spearmanr(range(len(slopes)), slopes)[0])
 
 
@@ -99,7 +101,7 @@ def figures(results: Results) -> list[Figure]:
         case = f"{next(iter(REGIMES))}: {activation}"
         steps = results.values(case, "curve")[0]["step"]
         course = [
-            Series.of(layer, steps, results.means(case, lambda r, i=i: column(r, i)))
+            Series.of(layer, steps, results.means(case, column(i)))
             for i, layer in enumerate(LAYERS)
             if layer in ("conv1_1", "conv2_1", "conv2_4", "conv3_1", "conv3_6", "fc2")
         ]
@@ -111,9 +113,9 @@ def figures(results: Results) -> list[Figure]:
     ]
 
 
-def column(result: dict, layer: int) -> list[float]:
-    """Return the course of one layer's mean slope."""
-    return [slopes[layer] for slopes in result["curve"]["slopes"]]
+def column(layer: int) -> Callable[[dict], list[float]]:
+    """Return a metric: the mean slope of one layer at each point of the curve."""
+    return lambda result: [slopes[layer] for slopes in result["curve"]["slopes"]]
 
 
 CLAIM = Claim(

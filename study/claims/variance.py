@@ -1,19 +1,20 @@
 """Section 2.2: the variance of signals and gradients through depth, predicted and measured.
 
-The 30-layer net at its published widths, ReLU, freshly initialised; test images enlarged to
-112x112, so that its last stage of 22 equal layers works on maps of 28. Predicted is the product of
-Eqns 8 and 12 from the measured variances of the weights; measured are the mean squares of each
-layer's output and of the gradient of its input, when a normal gradient enters at the end
-(`deeprect_gluon.initializer.variance_report`). The theory leaves out poolings and the zeros around
-padded maps: in the figure these are steps. The gain is that of one layer, the geometric mean over
-the last stage; a measured one counts as reproduced if it is within 10 % of the predicted one. The
-worked example is the paper's: the ten convolutions of VGG's model B with a standard deviation of
+The net is the 30-layer net at its published widths, with ReLU, freshly initialised. Test images are
+enlarged to 112x112, so that the last stage of 22 equal layers has maps of 28. The prediction is the
+product of Eqns 8 and 12 with the measured variances of the weights. The measurement is the mean
+square of the output of each layer, and of the gradient of its input for a normal gradient at the
+end (`deeprect_gluon.initializer.variance_report`). The theory ignores poolings and the zeros around
+padded maps, which are steps in the figure. The gain is the factor of one layer, the geometric mean
+over the last stage. It is reproduced if the measured gain is within 10 % of the predicted one. The
+worked example is the paper's: the ten convolutions of VGG's model B, with a standard deviation of
 0.01 against the derived one.
 """
 
 from __future__ import annotations
 
 import math
+from typing import Any, Callable
 
 import mxnet as mx
 import numpy as np
@@ -35,7 +36,7 @@ VGG_B = {
     )
 }
 EXAMPLE = "worked example"
-RULES = {
+RULES: dict[str, dict[str, Any]] = {
     "MSRA, fan-in": {"rule": "msra", "fan": "in"},
     "MSRA, fan-out": {"rule": "msra", "fan": "out"},
     "Xavier": {"rule": "xavier", "fan": "in"},
@@ -65,7 +66,9 @@ def measure(config: dict, seed: int) -> dict:
     )
     initialize(net, config["rule"], config["fan"], seed)
     layers = variance_report(net, x, seed).layers
-    result = {"layers": [v.name[len(net.prefix) : -len("_weight")] for v in layers]}
+    result: dict[str, list] = {
+        "layers": [v.name[len(net.prefix) : -len("_weight")] for v in layers]
+    }
     for key in ("forward", "forward_expected", "backward", "backward_expected"):
         result[key] = [float(f"{getattr(v, key):.6g}") for v in layers]
     return result
@@ -83,9 +86,9 @@ def build_vgg_b(input_size: int) -> DeepRect:
 
 
 def attenuation(x: mx.nd.NDArray, seed: int) -> float:
-    """Return how many times smaller std 0.01 makes the gradient of VGG-B's second layer's input.
+    """Return the factor by which std 0.01 shrinks the gradient at the second convolution of VGG-B.
 
-    Only the layers from the second convolution on differ, as in the paper's example.
+    As in the example of the paper, only convolutions from the second on have this std.
     """
     gradients = []
     for fixed in (False, True):
@@ -98,8 +101,8 @@ def attenuation(x: mx.nd.NDArray, seed: int) -> float:
     return math.sqrt(gradients[0] / gradients[1])
 
 
-def gain(key: str):
-    """Return a metric: by how much a layer of the last stage multiplies the variance."""
+def gain(key: str) -> Callable[[dict], float]:
+    """Return a metric: the factor by which a layer of the last stage multiplies the variance."""
 
     def of(result: dict) -> float:
         stage = [v for name, v in zip(result["layers"], result[key]) if name.startswith("conv3_")]
@@ -109,8 +112,8 @@ def gain(key: str):
     return of
 
 
-def logarithms(key: str):
-    """Return a metric: the common logarithms of every layer's variance."""
+def logarithms(key: str) -> Callable[[dict], list[float]]:
+    """Return a metric: the common logarithms of the variances of all layers."""
     return lambda result: [math.log10(v) for v in result[key]]
 
 

@@ -1,14 +1,16 @@
 """Tables 4 and 5: testing in several views and at several scales.
 
-The paper's sizes divided by eight: a 14-layer PReLU net for inputs of 28 pixels is trained on
-images enlarged to a random side of 32 to 64, cropped to 28 at random and mirrored, and tested at
-the sides 32, 48 and 60, in place of 224, 256 to 512, and 256, 384, 480. Enlarged 28x28 images have
-no detail beyond 28 pixels, and their object fills the frame: what this can show is what averaging
-over places and scales gives to a net trained with such jitter, not what more detail gives. Errors
-are of the first 5,000 test images. The paper prints none of a single crop.
+All sizes are the paper's divided by eight. A 14-layer PReLU net for inputs of 28 pixels is trained
+on images enlarged to a random side of 32 to 64, then cropped to 28 at random and mirrored. It is
+tested at the sides 32, 48 and 60, in place of 256, 384 and 480. Enlarged 28x28 images have no
+detail beyond 28 pixels, and the object fills the image. So this measures what averaging over places
+and scales gives to a net trained with such images, not what more detail gives. Errors are of the
+first 5,000 test images. The paper prints no error of a single crop.
 """
 
 from __future__ import annotations
+
+from typing import Callable, Sequence
 
 import mxnet as mx
 import numpy as np
@@ -17,8 +19,9 @@ from PIL import Image
 from deeprect_gluon.data import fashion_mnist as data
 from deeprect_gluon.evaluation import dense_probabilities, top_errors
 from deeprect_gluon.images import center_crop, normalise, resize_shorter, ten_crops
+from deeprect_gluon.models import DeepRect
 
-from ..claim import Claim, Finding, Results
+from ..claim import Claim, Finding, Results, item
 from ..statistics import verdict
 from ..training import build, initialize, train
 
@@ -44,17 +47,17 @@ def scale_jitter(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     for image, crop in zip(images[:, 0], crops[:, 0]):
         side = int(rng.integers(JITTER[0], JITTER[1] + 1))
         top, left = rng.integers(0, side - size + 1, size=2)
-        enlarged = np.asarray(Image.fromarray(image).resize((side, side), Image.BICUBIC))
+        enlarged = np.asarray(Image.fromarray(image).resize((side, side), Image.Resampling.BICUBIC))
         crop[:] = enlarged[top : top + size, left : left + size]
     mirrored = rng.random(len(crops)) < 0.5
     crops[mirrored] = crops[mirrored, :, :, ::-1]
     return crops.clip(low, high)  # as images of whole numbers would be
 
 
-def probabilities(net, images: np.ndarray) -> dict[str, np.ndarray]:
-    """Return what a net says of uint8 images (N, H, W, 1) in each way of testing: (N, classes)."""
+def probabilities(net: DeepRect, images: np.ndarray) -> dict[str, np.ndarray]:
+    """Return class probabilities (N, classes) of images (uint8, (N, H, W, 1)) for each test."""
 
-    def to_input(views) -> mx.nd.NDArray:
+    def to_input(views: Sequence[np.ndarray]) -> mx.nd.NDArray:
         return normalise(np.stack(views), data.PREPROCESS["mean"], data.PREPROCESS["std"])
 
     size = net.config["input_size"]
@@ -102,13 +105,17 @@ COMPARISONS = [
 ]
 
 
+def less(view: str, base: str) -> Callable[[dict], float]:
+    """Return a metric: the error of one way of testing minus that of another."""
+    return lambda result: result["errors"][view] - result["errors"][base]
+
+
 def findings(results: Results) -> list[Finding]:
     lines = []
     for claim, view, base in COMPARISONS:
         known = view in PAPER and base in PAPER
         paper = f"{PAPER[view] - PAPER[base]:+.2f} points" if known else "not printed"
-        gain = results.mean("14 layers", lambda r, v=view, b=base: r["errors"][v] - r["errors"][b])
-        gain = gain.scaled(100)
+        gain = results.mean("14 layers", less(view, base)).scaled(100)
         lines.append(Finding(claim, paper, f"{gain:+.2f} points", verdict(gain, high=0)))
     return lines
 
@@ -116,7 +123,7 @@ def findings(results: Results) -> list[Finding]:
 def table(results: Results) -> list[list[str]]:
     rows = [["test", "paper, model A, %", "ours, %"]]
     for view in VIEWS:
-        error = results.mean("14 layers", lambda result, v=view: result["errors"][v]).scaled(100)
+        error = results.mean("14 layers", item("errors", view)).scaled(100)
         paper = f"{PAPER[view]:.2f}" if view in PAPER else ""
         rows.append([view, paper, f"{error:.2f}"])
     return rows
