@@ -1,7 +1,7 @@
 #!/usr/bin/env python
-"""Export every net of the zoo in all forms, run each form in its runtimes, compare with the net.
+"""Export every net of the zoo in all forms, run every form, and compare it with the net.
 
-Exits with an error if a difference exceeds its tolerance.
+The exit status is 1 if a difference exceeds its tolerance.
 """
 
 from __future__ import annotations
@@ -28,25 +28,25 @@ from zoo.publishing.datasets import get_dataset
 from zoo.store import open_store
 
 PORTABLE_PROGRAM = Path(__file__).parents[1] / "examples" / "mxnet_portable.py"
-# The largest difference from the net's scores, as a part of the largest score.
+# The largest difference from the scores of the net, divided by the largest score.
 TOLERANCES = {"float32": 1e-5, "float16": 5e-3, "int8": 0.1}
 
 
 @dataclass(frozen=True)
 class Result:
-    """What a runtime made of an export: a row of the table.
+    """The results of an export in a runtime, a row of the table.
 
     Attributes
     ----------
     form, runtime : str
     difference : float
-        The largest absolute one from the net's scores.
+        The largest absolute difference from the scores of the net.
     limit : float
-        The largest that is tolerated.
+        The largest difference that is tolerated.
     same_class, error : float
-        Part of the images for which the likeliest class is the net's, and for which it is wrong.
+        Fraction of the images with the same likeliest class as the net's, and with a wrong one.
     seconds : float
-        For an image, in the fastest of the rounds.
+        For one image, in the fastest round.
     """
 
     form: str
@@ -59,10 +59,11 @@ class Result:
 
     @property
     def good(self) -> bool:
-        return self.difference <= self.limit  # a NaN is not
+        """Whether the difference is tolerated; NaN is not."""
+        return self.difference <= self.limit
 
 
-# Of an export's path, inputs and a number of rounds: the scores, and the seconds for an image.
+# From the path of an export, inputs and a number of rounds to scores, and the seconds for an image.
 Run = Callable[[Path, np.ndarray, int], "tuple[np.ndarray, float]"]
 
 
@@ -78,13 +79,13 @@ def _timed(
 
 
 def run_checked(path: Path, x: np.ndarray, rounds: int) -> tuple[np.ndarray, float]:
-    """Run an export as `load_export` does: by MXNet with this package, or ONNX Runtime."""
+    """Run an export by `load_export`, that is by MXNet with this package or by ONNX Runtime."""
     return _timed(load_export(path), x, rounds)
 
 
 def run_opencv(path: Path, x: np.ndarray, rounds: int) -> tuple[np.ndarray, float]:
-    """Run an ONNX export by OpenCV's module dnn."""
-    import cv2  # needed here only
+    """Run an ONNX export by the module dnn of OpenCV."""
+    import cv2
 
     net = cv2.dnn.readNetFromONNX(f"{path}.onnx")
 
@@ -96,7 +97,7 @@ def run_opencv(path: Path, x: np.ndarray, rounds: int) -> tuple[np.ndarray, floa
 
 
 def run_portable(path: Path, x: np.ndarray, rounds: int) -> tuple[np.ndarray, float]:
-    """Run a portable export by MXNet, in a process from which this package is kept away."""
+    """Run a portable export by MXNet, in a process that cannot import this package."""
     with tempfile.TemporaryDirectory() as folder:
         inputs, scores = Path(folder) / "x.npy", Path(folder) / "y.npy"
         np.save(inputs, x)
@@ -117,7 +118,7 @@ def run_portable(path: Path, x: np.ndarray, rounds: int) -> tuple[np.ndarray, fl
         return np.load(scores), float(done.stdout)
 
 
-# Name of the runtime, the forms it runs, and how.
+# Name of the runtime, the forms that it runs, and a function that runs them.
 RUNTIMES: tuple[tuple[str, tuple[str, ...], Run], ...] = (
     ("MXNet", ("operator-float32", "operator-float16"), run_checked),
     ("plain MXNet", ("portable-float32", "portable-float16"), run_portable),
@@ -134,7 +135,7 @@ def check(
     rounds: int = 3,
     runtimes: Sequence[tuple[str, tuple[str, ...], Run]] = RUNTIMES,
 ) -> Iterator[Result]:
-    """Compare the exports of a net, in every runtime, with the net.
+    """Compare the exports of a net in every runtime with the net.
 
     Parameters
     ----------
@@ -145,7 +146,7 @@ def check(
         Preprocessed images.
     labels : ndarray of int, shape (N,)
     rounds : int
-        Timed passes over them, after one that is not timed.
+        Timed passes over the images, after one that is not timed.
     runtimes : sequence of (name, forms, run)
 
     Yields

@@ -1,4 +1,4 @@
-"""All forms of an export of one net: operators or portable, ONNX, in each precision."""
+"""Export a net in several forms: with this package's operators, portable, and ONNX."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ def export_forms(
     ----------
     net : DeepRect
     path : Path
-        To which the forms' names are added.
+        The names of the forms are added to it.
     forms : sequence of {"operator", "portable", "onnx"}
     half : bool
-        Also with weights in float16.
+        Export each form also with weights in float16.
     calibration : ndarray of uint8, shape (N, H, W, C), optional
-        Images by which to quantise; with them there is also an ONNX file in int8.
+        Images for calibration. With them the net is also exported as ONNX in int8.
 
     Returns
     -------
     dict of str to Path
-        "FORM-PRECISION" to the path of that export.
+        The path of each export by its "FORM-PRECISION".
     """
     paths = {}
     for form in forms:
