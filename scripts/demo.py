@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""The paper's point in ten minutes: initialisation decides whether a deep rectifier net learns.
+"""Show in ten minutes that initialisation decides whether a deep rectifier net learns.
 
 Trains the 30-layer net with MSRA and with Xavier initialisation and the 14-layer net, on
 Fashion-MNIST; publishes the 14-layer net into a local zoo, loads it back by name, classifies test

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Name what images show: files, folders or URLs in, the likeliest classes out."""
+"""Classify images: files, folders or URLs in, the likeliest classes out."""
 
 from __future__ import annotations
 

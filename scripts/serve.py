@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Serve an exported net over HTTP: a picture in, its classes out; with a page to drop one on."""
+"""Serve an exported net over HTTP: image in, classes out; with a page to drop an image on."""
 
 from __future__ import annotations
 

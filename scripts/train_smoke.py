@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""ImageNet's training in three minutes, on a small set of images in ImageNet's layout.
+"""Try ImageNet's training in three minutes, on a small set of images in ImageNet's layout.
 
 Makes the images and packs them, trains a narrow model A on two ranks, trains it again and kills
 that in the middle, continues, compares the two, and publishes what came out.

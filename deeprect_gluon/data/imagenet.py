@@ -18,6 +18,7 @@ import numpy as np
 from ..images import center_crop, normalised, resize_shorter
 from ..native import default_threads
 from .augment import draw, render
+from .batches import Order
 from .imagenet_facts import MEAN, STD
 from .records import Shards
 
@@ -120,13 +121,8 @@ class ImageRecords:
         threads: int | None = None,
     ):
         self.shards = Shards(folder, split)
-        images = len(self.shards)
         threads = default_threads() if threads is None else threads
-        if batch_size < 1 or (train and batch_size > images):
-            most = f"to {images}" if train else "or more"
-            raise ValueError(f"batch_size={batch_size} with {images} images; give 1 {most}")
-        if train and batch_size < size:
-            raise ValueError(f"batch_size={batch_size} leaves some of {size} workers without any")
+        self._order = Order(len(self.shards), batch_size, train, seed, rank, size)
         if train and not input_size <= sides[0] <= sides[1]:
             raise ValueError(
                 f"sides={sides} must be a range of lengths with room for a crop of "
@@ -134,9 +130,9 @@ class ImageRecords:
             )
         if threads < 1:
             raise ValueError(f"threads={threads} must be at least 1")
-        self.batch_size, self.train, self.seed, self.threads = batch_size, train, seed, threads
+        self.train, self.seed, self.threads = train, seed, threads
         self.input_size, self.sides, self.colour = input_size, sides, colour
-        self.mean, self.std, self.rank, self.size = mean, std, rank, size
+        self.mean, self.std = mean, std
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -144,16 +140,15 @@ class ImageRecords:
 
     def __len__(self) -> int:
         """Return the number of steps in an epoch."""
-        whole, rest = divmod(len(self.shards), self.batch_size)
-        return whole + (rest > 0 and not self.train)
+        return len(self._order)
 
     def epoch(
         self, epoch: int = 0, start: int = 0
     ) -> Iterator[tuple[mx.nd.NDArray, mx.nd.NDArray]]:
         """Yield this worker's (images, labels) of each step from `start` on.
 
-        Images are float32 (n, 3, input_size, input_size). Steps before `start` cost nothing. A last
-        part, of which a worker may have nothing, is left out.
+        Images are float32 (n, 3, input_size, input_size). Steps before `start` cost nothing. A step
+        of which this worker has no image is left out.
 
         Raises
         ------
@@ -167,7 +162,7 @@ class ImageRecords:
     def _epoch(self, epoch: int, start: int) -> Iterator[tuple[mx.nd.NDArray, mx.nd.NDArray]]:
         pool = ThreadPoolExecutor(self.threads, thread_name_prefix="images")
         pending: deque[tuple[np.ndarray, list[Future]]] = deque()
-        parts = self._parts(epoch, start)
+        parts = (batch[mine] for _, batch, mine in self._order.epoch(epoch, start))
         try:
             while True:
                 for part in parts:
@@ -186,18 +181,6 @@ class ImageRecords:
                 for label in labels:
                     label.cancel()
             pool.shutdown()
-
-    def _parts(self, epoch: int, start: int) -> Iterator[np.ndarray]:
-        """Yield the numbers of this worker's images in each step, where it has any."""
-        order = np.arange(len(self.shards))
-        if self.train:
-            order = np.random.default_rng([self.seed, epoch]).permutation(order)
-        for step in range(start, len(self)):
-            chosen = order[step * self.batch_size : (step + 1) * self.batch_size]
-            part = np.array_split(chosen, self.size)[self.rank]
-            # Zero-size arrays are not legal in MXNet's default mode.
-            if len(part):
-                yield part
 
     def _rng(self, epoch: int, i: int) -> np.random.Generator:
         """Return the generator for the view of image number `i`."""

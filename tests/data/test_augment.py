@@ -1,4 +1,4 @@
-"""The augmentation: what is drawn, by its statistics, and what is computed, pixel by pixel."""
+"""The augmentation: the statistics of `draw`, and every pixel of `render`."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Batches: what each worker sees, and what augmentation does."""
+"""Batches: the part of each worker, and the augmentation."""
 
 from itertools import chain
 

@@ -1,4 +1,4 @@
-"""Fashion-MNIST: where its files come from, and which are refused."""
+"""Fashion-MNIST: where its files are found, and which files are refused."""
 
 import functools
 import gzip
@@ -124,7 +124,7 @@ def test_nowhere_says_what_to_do(elsewhere):
 
 
 def test_bad_mirrors_are_passed_over(elsewhere, files, tmp_path, serve, monkeypatch):
-    """One mirror refuses connections, one has other files, one lies; the last is right."""
+    """One mirror refuses connections, two send wrong files; the last is right."""
     name, (content_sha256, _) = LABELS, fashion_mnist.FILES[LABELS]
     liar = tmp_path / "liar"
     liar.mkdir()

@@ -1,4 +1,4 @@
-"""The pipeline: which images come, in which bits, and what happens when a file is not right."""
+"""The pipeline: the order of the images, their bits, and the errors for damaged files."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""Why the pipeline is not MXNet's `ImageRecordIter`: what docs/imagenet.md says of it, shown."""
+"""Show what docs/imagenet.md says about MXNet's `ImageRecordIter`."""
 
 import mxnet as mx
 import numpy as np

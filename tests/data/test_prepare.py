@@ -1,4 +1,4 @@
-"""Preparation: what is packed from which sources, and what survives damage and kills."""
+"""Preparation: the content of the shards, damaged sources and interrupted runs."""
 
 import io
 import multiprocessing

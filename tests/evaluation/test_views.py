@@ -1,4 +1,4 @@
-"""Testing in views: against crops, windows and averages made one by one."""
+"""Views: against crops, windows and averages computed one by one."""
 
 import mxnet as mx
 import numpy as np

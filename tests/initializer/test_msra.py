@@ -1,4 +1,4 @@
-"""The initialiser: the paper's standard deviations, and values that depend on nothing else."""
+"""The initialiser: the paper's standard deviations, and reproducible values."""
 
 import hashlib
 import os

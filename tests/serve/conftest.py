@@ -1,4 +1,4 @@
-"""A net to serve, and what it says of pictures."""
+"""A net to serve, and its probabilities for some images."""
 
 import pytest
 from serving import encode

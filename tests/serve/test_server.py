@@ -1,4 +1,4 @@
-"""The server as an operator runs it: stopped by a signal while it works, or started wrongly."""
+"""The server process: stopped by a signal while it works, or started with wrong input."""
 
 import json
 import signal

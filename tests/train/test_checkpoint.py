@@ -1,4 +1,4 @@
-"""Checkpoints: whole or refused, kept or removed, and never lost to a full disk."""
+"""Checkpoints: damaged ones are refused, old ones removed, and a full disk loses none."""
 
 import errno
 import hashlib

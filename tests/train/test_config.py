@@ -1,4 +1,4 @@
-"""Recipes: the paper's, in files that say what they do not understand."""
+"""Recipes: the shipped ones have the paper's values, and mistakes in others are named."""
 
 from pathlib import Path
 

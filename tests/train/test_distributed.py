@@ -1,4 +1,4 @@
-"""Horovod for real: ranks on this machine, launched by horovodrun."""
+"""Horovod: real ranks on this machine, launched by horovodrun."""
 
 import os
 import subprocess
@@ -65,7 +65,7 @@ def test_two_ranks_train_as_one(tmp_path):
 
 
 def test_horovod_may_be_imported_first():
-    """It makes libmxnet's symbols global, among them older twins of those in our library."""
+    """Horovod makes libmxnet's symbols global; some have the names of functions in our library."""
     program = (
         "import horovod.mxnet, deeprect_gluon as dg, mxnet as mx;"
         "x = mx.nd.array([[-2, 3]]); alpha = mx.nd.array([0.5]); alpha.attach_grad();"

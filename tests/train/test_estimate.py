@@ -49,7 +49,7 @@ def test_the_paper_measured_less_than_its_division_could_give(model_c):
 
 
 def test_estimate_against_a_real_step(run_program):
-    """What a larger batch takes more of is activations."""
+    """Only activations grow with the batch."""
     config = {"width": 0.25, "input_size": 96, "hidden": (16,), "pyramid": (2, 1)}
     net = models.get_model("deeprect_a", **config)
     few, many = estimate_memory(net, 4), estimate_memory(net, 68)
@@ -59,7 +59,7 @@ def test_estimate_against_a_real_step(run_program):
 
 
 def test_model_c_on_a_gpu_of_the_paper():
-    """Its authors had eight K40 of 12 GB: 16 images on each."""
+    """The authors had eight K40 of 12 GB, with 16 images on each."""
     memory = estimate_memory(models.get_model("deeprect_c", activation="relu"), 16)
     assert memory.parameters == 4 * 330_603_368
     assert memory.total < 12e9

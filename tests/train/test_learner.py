@@ -1,4 +1,4 @@
-"""Mixed precision: what this machine has, and what it has not."""
+"""Mixed precision: trainings on the CPU, and what a device refuses."""
 
 import mxnet as mx
 import pytest

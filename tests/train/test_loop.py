@@ -1,4 +1,4 @@
-"""The loop: SGD as written, measured exactly, the same bits from the same seed."""
+"""The loop: the steps of SGD, exact measures, and the same bits from the same seed."""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-"""Trainings that are killed and continued end with the bits of one that was not."""
+"""Killed and continued trainings end with the same bits as an undisturbed one."""
 
 import csv
 import json
@@ -22,7 +22,7 @@ def train(run_program):
 
 
 def outcome(folder):
-    """Return what a training leaves, less what a clock measured."""
+    """Return the results of a training, without measured times."""
     with (folder / "history.csv").open(newline="") as file:
         rows = [
             {name: value for name, value in row.items() if name != "images_per_second"}
@@ -64,7 +64,7 @@ def test_one_process(train, tmp_path):
 
 
 def test_three_ranks(train, tmp_path):
-    """Three, because from three on the order matters in which Horovod adds up gradients."""
+    """With three ranks or more, the order in which Horovod adds up gradients matters."""
     pytest.importorskip("horovod.mxnet", reason="Horovod could not be built on this machine")
     undisturbed, killed = (tmp_path / name for name in ("undisturbed", "killed"))
     jobs = [
