@@ -41,10 +41,10 @@ bench: setup ## Time operators, layers and networks against MXNet's and PyTorch'
 	$(PYTHON_OF_PROJECT) benchmarks/input_pipeline.py
 
 reproduce: setup ## Measure the paper's claims, as far as not done, and report them in docs (an hour)
-	$(PYTHON_OF_PROJECT) scripts/reproduce run
+	$(PYTHON_OF_PROJECT) -m study run
 
 reproduce-quick: setup ## The same, much reduced, into runs/reproduce-quick (4 to 8 minutes)
-	$(PYTHON_OF_PROJECT) scripts/reproduce run --quick
+	$(PYTHON_OF_PROJECT) -m study run --quick
 
 lint: setup ## Check style: ruff and clang-format
 	$(PYTHON_OF_PROJECT) -m ruff check .

@@ -24,7 +24,7 @@ from deeprect_gluon.export import export
 from deeprect_gluon.initializer import initialize
 from deeprect_gluon.train import Recipe, TrainConfig, Workers, fashion_mnist, train
 from deeprect_gluon.train.report import loss_curves
-from zoo.publish import publish
+from zoo.publishing.publish import publish
 
 WIDTH = {"width": 0.25, "hidden": (256, 256)}
 DEEP = TrainConfig(epochs=1, max_steps=300, report_every=10)

@@ -11,10 +11,10 @@ import numpy as np
 import zoo
 from deeprect_gluon import models, native
 from deeprect_gluon.errors import run_program
+from deeprect_gluon.export import FORMS, export_forms
 from deeprect_gluon.images import prediction
-from zoo.checkpoints import load_checkpoint, read_config
-from zoo.datasets import get_dataset
-from zoo.deploy import FORMS, export_forms
+from zoo.publishing.checkpoints import load_checkpoint, read_config
+from zoo.publishing.datasets import get_dataset
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:

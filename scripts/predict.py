@@ -16,7 +16,7 @@ from deeprect_gluon import evaluation, models
 from deeprect_gluon.errors import run_program
 from deeprect_gluon.files import write_atomically
 from deeprect_gluon.images import prediction
-from zoo.checkpoints import load_checkpoint
+from zoo.publishing.checkpoints import load_checkpoint
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:

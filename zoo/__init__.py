@@ -1,4 +1,4 @@
-"""Published nets: names to trained weights, checked whenever they are loaded."""
+"""Load trained networks by name; every load checks the weights against their published digest."""
 
 from .pretrained import get_model, list_models, model_info
 

@@ -1,4 +1,7 @@
-"""Command line of the zoo: `python -m zoo COMMAND --help`."""
+"""Command line of the zoo: `python -m zoo COMMAND`, see `python -m zoo --help`.
+
+Commands import modules of `zoo.publishing` when they run, because those import training.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +10,11 @@ import json
 import logging
 import sys
 from pathlib import Path
+from typing import Callable
 
 from . import index as index_file
-from .cards import card, write_cards
 from .pretrained import list_models, model_info
-from .publish import publish
 from .store import DEFAULT, open_store
-from .verify import verify
 from .weights import FORMATS
 
 
@@ -32,11 +33,15 @@ def _list(args: argparse.Namespace) -> None:
 
 
 def _info(args: argparse.Namespace) -> None:
+    from .publishing.cards import card
+
     entry = model_info(args.name, args.weights, args.activation, args.repo)
     print(json.dumps(entry, indent=2) if args.json else card(entry))
 
 
 def _publish(args: argparse.Namespace) -> None:
+    from .publishing.publish import publish
+
     entry = publish(
         args.checkpoint,
         args.name,
@@ -69,6 +74,8 @@ def _remove(args: argparse.Namespace) -> None:
 
 
 def _verify(args: argparse.Namespace) -> None:
+    from .publishing.verify import verify
+
     found = verify(open_store(args.repo), args.metrics)
     for label, problem in found.items():
         print(f"{label}: {problem or 'good'}")
@@ -77,6 +84,8 @@ def _verify(args: argparse.Namespace) -> None:
 
 
 def _cards(args: argparse.Namespace) -> None:
+    from .publishing.cards import write_cards
+
     for path in write_cards(open_store(args.repo), args.out):
         print(path)
 
@@ -85,7 +94,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m zoo", description="Published nets.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    def command(name: str, run, help: str) -> argparse.ArgumentParser:
+    def command(name: str, run: Callable, help: str) -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=help, description=help)
         sub.set_defaults(run_command=run)
         sub.add_argument(
@@ -107,7 +116,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--json", action="store_true", help="the index entry instead of the card")
 
     sub = command(
-        "fetch", _fetch, "Bring weights into the cache, so that they can be used offline."
+        "fetch", _fetch, "Fetch weights into the cache, so that they can be used offline."
     )
     sub.add_argument("name", nargs="?", help="the model (default: all that are published)")
     sub.add_argument("weights", nargs="?", help="DATASET or DATASET@VERSION")

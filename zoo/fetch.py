@@ -1,9 +1,8 @@
-"""Downloads: resumed, retried, checked, and moved into place only when they are right."""
+"""Download published files, with resumption and retries, and move them in place once checked."""
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 import random
@@ -13,21 +12,21 @@ from typing import Sequence
 
 from tqdm import tqdm
 
-from deeprect_gluon.files import write_text_atomically
+from deeprect_gluon.files import sha256, write_text_atomically
 
 from .places import Bucket, UnavailableError, Web
 
-# Attempts in a row that bring not a single byte, before a place is given up.
+# A place is given up after so many attempts in a row without a single new byte.
 ATTEMPTS = 4
-# Seconds before the second attempt; doubled for each further one.
+# Seconds of waiting before the second attempt. Each further wait is twice as long.
 BACKOFF = 0.5
 
 
 def fetch(file: dict, name: str, places: Sequence[Web | Bucket], target: Path) -> None:
-    """Bring a published file to `target`. The caller keeps other processes away from it.
+    """Fetch a published file to `target`, which the caller has locked.
 
-    Places are tried in order. A file that arrives whole but is not the published one is set aside
-    as `TARGET.bad`, and every place is asked once more.
+    The places are tried in order. A complete file that is not the published one is kept as
+    `TARGET.bad`, and then every place is tried once more.
 
     Parameters
     ----------
@@ -37,15 +36,15 @@ def fetch(file: dict, name: str, places: Sequence[Web | Bucket], target: Path) -
         The file's path in each place.
     places : sequence of places
     target : Path
-        In an existing folder. An unfinished download stays beside it as `TARGET.part`, from where
-        the next call goes on if the place still has the same file.
+        In an existing folder. An unfinished download stays beside it as `TARGET.part`. The next
+        call continues it if the place still has the same file.
 
     Raises
     ------
     ValueError
-        If no place has the published file, but some have another in its stead.
+        If some places have a file of that name, but none has the published one.
     ConnectionError
-        If it cannot be had at all.
+        If no place delivers a file.
     """
     part, bad = (target.with_name(target.name + suffix) for suffix in (".part", ".bad"))
     failures: list[str] = []
@@ -57,7 +56,7 @@ def fetch(file: dict, name: str, places: Sequence[Web | Bucket], target: Path) -
             except UnavailableError as error:
                 failures.append(str(error))
                 continue
-            digest = _sha256(part)
+            digest = sha256(part)
             _origin(part).unlink(missing_ok=True)
             if digest == file["sha256"]:
                 os.replace(part, target)
@@ -77,7 +76,7 @@ def fetch(file: dict, name: str, places: Sequence[Web | Bucket], target: Path) -
 
 
 def read_small(place: Web | Bucket, name: str) -> bytes:
-    """Return the content of a small file, trying again when that may help."""
+    """Return the content of a small file; try again after failures that may pass."""
     for attempt in range(ATTEMPTS - 1):
         try:
             return place.read(name)
@@ -89,17 +88,18 @@ def read_small(place: Web | Bucket, name: str) -> bytes:
 
 
 def _wait(attempt: int) -> None:
-    # The random part keeps many clients from coming back at the same moment.
+    # Random, so that many clients do not come back at the same moment.
     time.sleep(BACKOFF * 2**attempt * random.uniform(0.5, 1))
 
 
 def _download(place: Web | Bucket, name: str, size: int, part: Path) -> None:
-    """Fill `part` up to `size` bytes, or with whatever else the place has under that name."""
+    """Download a file to `part`: `size` bytes, or fewer or more if the place has another file."""
     attempt = 0
     while True:
         before = _length(part)
         try:
-            return _transfer(place, name, size, part)
+            _transfer(place, name, size, part)
+            return
         except UnavailableError as error:
             if not error.again:
                 raise
@@ -110,7 +110,7 @@ def _download(place: Web | Bucket, name: str, size: int, part: Path) -> None:
 
 
 def _transfer(place: Web | Bucket, name: str, size: int, part: Path) -> None:
-    """Make one request, and append what it brings."""
+    """Make one request, and append what it delivers to `part`."""
     validator = _resumable(part, f"{place}/{name}", size)
     stream = place.open(name, _length(part) if validator else 0, validator)
     if stream.start == 0:
@@ -123,7 +123,7 @@ def _transfer(place: Web | Bucket, name: str, size: int, part: Path) -> None:
             out.write(chunk)
             bar.update(len(chunk))
             if out.tell() > size:
-                break  # another file; nobody can make us store more of it
+                break  # this is another file, which must not fill the disk
         out.flush()
         os.fsync(out.fileno())
         if out.tell() < (size if stream.size is None else min(size, stream.size)):
@@ -137,12 +137,12 @@ def _progress(part: Path, size: int) -> tqdm:
 
 
 def _origin(part: Path) -> Path:
-    """Return the file that tells where the bytes of a part come from."""
+    """Return the path of the file with the URL and validator of a part."""
     return part.with_name(part.name + ".json")
 
 
 def _resumable(part: Path, url: str, size: int) -> str | None:
-    """Return the validator with which a download can go on, None to start anew."""
+    """Return the validator for continuing a download, or None to start from the beginning."""
     try:
         origin = json.loads(_origin(part).read_text())
     except (OSError, ValueError):
@@ -154,11 +154,3 @@ def _resumable(part: Path, url: str, size: int) -> str | None:
 
 def _length(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        for chunk in iter(lambda: file.read(1 << 20), b""):
-            digest.update(chunk)
-    return digest.hexdigest()

@@ -1,44 +1,36 @@
-"""The index of a store: which nets are published there, as checked JSON."""
+"""Parse, check, write and search the index of a store: the JSON list of its published nets."""
 
 from __future__ import annotations
 
-import difflib
 import json
 from pathlib import Path
 from typing import Iterable
 
-import jsonschema
-
-SCHEMA = json.loads(Path(__file__).with_name("index.schema.json").read_text())
-_VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
-
 
 def title(entry: dict) -> str:
-    """Return the name of an entry's net, activation and dataset: what its versions share."""
+    """Return "NAME-ACTIVATION-DATASET" of an entry, which all versions of it share."""
     return f"{entry['name']}-{entry['config']['activation']}-{entry['dataset']}"
 
 
 def parse(content: bytes, where: str) -> dict:
-    """Return the index that a file holds, as `index.schema.json` describes it.
+    """Parse the content of an index file, and check it against `index.schema.json`.
 
     Parameters
     ----------
     content : bytes
     where : str
-        Names the file in errors.
+        The name of the file in errors.
 
     Raises
     ------
     ValueError
-        If it is not JSON, does not fit the schema, or holds an entry twice.
+        If the content is not JSON, does not fit the schema, or holds an entry twice.
     """
     try:
         index = json.loads(content)
     except ValueError as error:
         raise ValueError(f"the index {where} is not JSON ({error}); publish it again") from error
-    error = jsonschema.exceptions.best_match(_VALIDATOR.iter_errors(index))
-    if error is not None:
-        raise ValueError(f"the index {where} is not valid at {error.json_path}: {error.message}")
+    _check_schema(index, where)
     seen = set()
     for entry in index["entries"]:
         key = (title(entry), entry["version"])
@@ -48,15 +40,20 @@ def parse(content: bytes, where: str) -> dict:
     return index
 
 
+def _check_schema(index: object, where: str) -> None:
+    # Imported here because nets without weights need no schema.
+    import jsonschema
+
+    schema = json.loads(Path(__file__).with_name("index.schema.json").read_text())
+    errors = jsonschema.Draft202012Validator(schema).iter_errors(index)
+    error = jsonschema.exceptions.best_match(errors)
+    if error is not None:
+        raise ValueError(f"the index {where} is not valid at {error.json_path}: {error.message}")
+
+
 def dump(index: dict) -> bytes:
     """Return the content of an index file."""
     return (json.dumps(index, indent=1) + "\n").encode()
-
-
-def suggest(word: str, known: Iterable[str]) -> str:
-    """Return 'did you mean …?' with the nearest of the known words, or all of them."""
-    near = difflib.get_close_matches(word, known, n=3)
-    return f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(known)}"
 
 
 def latest(entries: Iterable[dict]) -> list[dict]:
@@ -72,22 +69,22 @@ def latest(entries: Iterable[dict]) -> list[dict]:
 def select(
     entries: Iterable[dict], name: str, weights: str | None = None, activation: str | None = None
 ) -> dict:
-    """Return the entry that the arguments of `zoo.get_model` mean.
+    """Return the entry that arguments of `zoo.get_model` select.
 
     Parameters
     ----------
     entries : iterable of dict
     name : str
     weights : str, optional
-        "dataset" or "dataset@version". Without it the dataset is the one first published for this
-        net, so that publishing another never changes what a name means.
+        "dataset" or "dataset@version". The default is the dataset that was published first for
+        this net, so that a new publication never changes what a name selects.
     activation : str, optional
-        "prelu" if not given, as for an untrained net.
+        By default "prelu", as for an untrained net.
 
     Raises
     ------
     LookupError
-        If there is none; the message says which there are, and how to publish one.
+        If there is none. The message lists those that exist, and says how to publish one.
     """
     activation = activation or "prelu"
     dataset, _, version = (weights or "").partition("@")

@@ -1,11 +1,11 @@
-"""Where a store's files lie: a folder, a web server, or an object store through fsspec."""
+"""Read and write files of a store in a folder, on a web server, or in an object store by fsspec."""
 
 from __future__ import annotations
 
 import abc
 import contextlib
 from pathlib import Path
-from typing import ContextManager, Iterator, NamedTuple
+from typing import ContextManager, Generator, Iterator, NamedTuple
 from urllib.parse import quote, unquote, urlsplit
 
 import requests
@@ -19,13 +19,13 @@ CHUNK = 1 << 16
 
 
 class UnavailableError(OSError):
-    """A file cannot be had from a place.
+    """A place does not deliver a file.
 
     Parameters
     ----------
     message : str
     again : bool
-        Whether it may succeed when tried again.
+        True if another attempt may succeed.
     """
 
     def __init__(self, message: str, again: bool = False):
@@ -36,14 +36,20 @@ class UnavailableError(OSError):
 class Stream(NamedTuple):
     """The bytes of a file from `start` on.
 
-    `size` is that of the whole file, and `validator` changes when the file does; either is None if
-    the place does not tell.
+    Attributes
+    ----------
+    start : int
+    size : int or None
+        Of the whole file, None if unknown.
+    validator : str or None
+        A text that changes when the file changes, None if unknown.
+    chunks : generator of bytes
     """
 
     start: int
     size: int | None
     validator: str | None
-    chunks: Iterator[bytes]
+    chunks: Generator[bytes, None, None]
 
 
 class Folder:
@@ -59,25 +65,25 @@ class Folder:
         return self.folder / name
 
     def read(self, name: str) -> bytes:
-        """Return the content of a file; UnavailableError if there is none."""
+        """Return the content of a file, or raise UnavailableError if there is none."""
         try:
             return self.path(name).read_bytes()
         except (FileNotFoundError, NotADirectoryError) as error:
             raise UnavailableError(f"there is no file {self.path(name)}") from error
 
     def write(self, name: str, content: bytes) -> None:
-        """Put a file there, whole or not at all."""
+        """Write a file whole or not at all."""
         self.path(name).parent.mkdir(parents=True, exist_ok=True)
         write_atomically(self.path(name), lambda path: path.write_bytes(content))
 
     def lock(self) -> ContextManager:
-        """Keep other writers out."""
+        """Return a lock that keeps other writers out."""
         self.folder.mkdir(parents=True, exist_ok=True)
         return FileLock(self.path(".lock"))
 
 
 class _Remote(abc.ABC):
-    """What web servers and object stores have in common."""
+    """A place that is not on this machine."""
 
     def __init__(self, url: str):
         self.url = url.rstrip("/")
@@ -87,12 +93,12 @@ class _Remote(abc.ABC):
 
     @abc.abstractmethod
     def open(self, name: str, start: int = 0, validator: str | None = None) -> Stream:
-        """Open a file from byte `start` on, or from 0 if it no longer has that validator.
+        """Open a file from byte `start` on, or from 0 if its validator is another one now.
 
         Raises
         ------
         UnavailableError
-            Here or from the stream's chunks.
+            Also while the chunks are read.
         """
 
     def read(self, name: str) -> bytes:
@@ -105,11 +111,11 @@ class _Remote(abc.ABC):
 
 
 class Web(_Remote):
-    """A folder served over HTTP; it can only be read."""
+    """A folder on a web server, for reading only."""
 
     def open(self, name: str, start: int = 0, validator: str | None = None) -> Stream:
         url = f"{self.url}/{quote(name)}"
-        # Compression by the server would make offsets meaningless.
+        # Ranges count bytes of what is sent, so the server must not compress.
         headers = {"Accept-Encoding": "identity"}
         if start:
             headers.update({"Range": f"bytes={start}-", "If-Range": validator or ""})
@@ -131,20 +137,20 @@ class Web(_Remote):
             again = status in (408, 425, 429) or status >= 500
             raise UnavailableError(f"{url} answers HTTP {status} {answer.reason}", again)
         etag = answer.headers.get("ETag", "")
-        # A weak tag (W/…) may stay the same when bytes change.
+        # A weak tag (W/…) can stay the same when bytes change.
         validator = etag if etag.startswith('"') else answer.headers.get("Last-Modified")
         size = int(total) if total.isdigit() else None
         return Stream(start, size, validator, _web_chunks(answer, url))
 
 
 def _reason(error: requests.RequestException) -> str:
-    """Return why a request failed, without urllib3's description of its own objects."""
+    """Return the reason of a failure without the objects that urllib3 names in it."""
     inner = error.args[0] if error.args else error
     return str(getattr(inner, "reason", inner)).split(": ", 1)[-1]
 
 
-def _web_chunks(answer: requests.Response, url: str) -> Iterator[bytes]:
-    # A short answer is noticed by its length; urllib3's own check would lose its last bytes.
+def _web_chunks(answer: requests.Response, url: str) -> Generator[bytes, None, None]:
+    # `fetch` checks the length. The check of urllib3 would lose the last bytes of a short answer.
     answer.raw.enforce_content_length = False
     with answer:
         try:
@@ -154,9 +160,9 @@ def _web_chunks(answer: requests.Response, url: str) -> Iterator[bytes]:
 
 
 class Bucket(_Remote):
-    """A folder of any file system that fsspec knows, such as s3:// or gs://.
+    """A folder of any file system that fsspec supports, such as s3:// or gs://.
 
-    One publisher at a time: these have no locks.
+    These have no locks: only one process may publish at a time.
     """
 
     def __init__(self, url: str):
@@ -179,7 +185,7 @@ class Bucket(_Remote):
         start = start if current == validator else 0
         return Stream(start, info.get("size"), current, self._chunks(name, start))
 
-    def _chunks(self, name: str, start: int) -> Iterator[bytes]:
+    def _chunks(self, name: str, start: int) -> Generator[bytes, None, None]:
         with _translated(f"{self}/{name}"), self._system.open(self._path(name), "rb") as file:
             file.seek(start)
             yield from iter(lambda: file.read(CHUNK), b"")

@@ -1,12 +1,12 @@
-"""Nets by name, with or without trained weights."""
+"""Build networks by name, with or without trained weights."""
 
 from __future__ import annotations
 
 import fnmatch
 import logging
-from numbers import Integral
+from functools import cached_property
 from pathlib import Path
-from typing import Sequence
+from typing import Any, Iterable, Sequence
 
 import mxnet as mx
 
@@ -14,11 +14,30 @@ from deeprect_gluon import models
 from deeprect_gluon.images import Preprocess
 from deeprect_gluon.initializer import MSRA, rectifier_slopes
 
-from . import cards, weights
 from . import index as index_file
+from . import weights
 from .store import Store, open_store
 
 logger = logging.getLogger("zoo")
+
+
+class PublishedNet(models.DeepRect):
+    """A network with published weights.
+
+    Attributes
+    ----------
+    entry : dict
+        What the index of the store says of the weights.
+    """
+
+    entry: dict
+
+    @cached_property
+    def card(self) -> str:
+        """The model card of the weights as Markdown."""
+        from .publishing.cards import card
+
+        return card(self.entry)
 
 
 def get_model(
@@ -30,7 +49,7 @@ def get_model(
     root: str | Path | None = None,
     repo: str | Path | Sequence[str | Path] | None = None,
     **config,
-) -> mx.gluon.HybridBlock:
+) -> models.DeepRect:
     """Return a net by name.
 
     Parameters
@@ -38,11 +57,11 @@ def get_model(
     name : str
         One of `deeprect_gluon.models.model_names()`.
     pretrained : bool or str
-        True for the default weights of that name, "dataset" or "dataset@version" for certain ones.
-        Otherwise the net is not initialised.
+        True for the default weights of that name, "dataset" or "dataset@version" for those of a
+        dataset or version. With False the net is not initialised.
     classes : int or sequence of str, optional
-        Number of classes, or their names. If their number differs from that of the trained net, the
-        classifier is initialised anew and the rest keeps the trained weights.
+        Number of classes, or their names. If the trained net has another number of classes, the
+        classifier is initialised with new weights; all other weights are the trained ones.
     activation : {"prelu", "prelu_shared", "relu"}, optional
     ctx : Context or list of Context, optional
         Where the trained weights go; by default the CPU.
@@ -58,21 +77,26 @@ def get_model(
     Returns
     -------
     DeepRect
-        A trained net also has `classes` (names), `preprocess` (images to input) and `card`
-        (Markdown).
+        With `pretrained` a `PublishedNet`, whose `classes` are names, whose `preprocess` turns
+        images into inputs, and whose `card` is Markdown.
 
     Raises
     ------
     ValueError
-        If the name is unknown, the file is not the published one, or the arguments do not fit it.
+        If the name is unknown, the file is not the published one, or the arguments do not fit the
+        weights.
     LookupError
-        If there are no such weights.
+        If no such weights are published.
     """
-    name = models.Config(name).name  # refuses an unknown one
+    name = models.Config(name).name  # raises if the name is unknown
     if isinstance(classes, str):
         raise TypeError(f"classes={classes!r} is one name; give a number or a sequence of names")
-    names = None if classes is None or isinstance(classes, Integral) else tuple(classes)
-    given = {"classes": len(names) if names else classes, "activation": activation, **config}
+    names = tuple(classes) if isinstance(classes, Iterable) else None
+    given: dict[str, Any] = {
+        "classes": len(names) if names else classes,
+        "activation": activation,
+        **config,
+    }
     given = {key: value for key, value in given.items() if value is not None}
     if not pretrained:
         net = models.get_model(name, **given)
@@ -83,8 +107,9 @@ def get_model(
     entry = index_file.select(
         store.entries, name, None if pretrained is True else pretrained, activation
     )
-    net = models.get_model(**{**entry["config"], **given})
-    load_entry(net, store, entry, ctx or mx.cpu())
+    prefix, fast = given.pop("prefix", None), given.pop("fast", None)
+    net = PublishedNet(models.Config(**{**entry["config"], **given}), prefix, fast)
+    _load(net, store, entry, ctx or mx.cpu())
     if names or net.config["classes"] == len(entry["classes"]):
         net.classes = names or tuple(entry["classes"])
     else:
@@ -92,13 +117,10 @@ def get_model(
     return net
 
 
-def load_entry(
-    net: mx.gluon.Block,
-    store: Store,
-    entry: dict,
-    ctx: mx.Context | Sequence[mx.Context],
+def _load(
+    net: PublishedNet, store: Store, entry: dict, ctx: mx.Context | Sequence[mx.Context]
 ) -> None:
-    """Fill a net built from an entry's configuration with its weights, and let it know them."""
+    """Give a net the weights, preprocessing and index entry of an entry of the store."""
     new_head = net.config["classes"] != entry["config"]["classes"]
     arrays = store.read(entry["weights"], weights.decode)
     if new_head:
@@ -108,7 +130,7 @@ def load_entry(
     except ValueError as error:
         raise ValueError(f"{error}; leave the net's arguments as published") from error
     net.preprocess = _preprocess(entry["preprocess"], net.config["input_size"])
-    net.card = cards.card(entry)
+    net.entry = entry
     logger.info(
         "%s version %d: top-1 error %.2f%% on %s, SHA-256 %s%s",
         index_file.title(entry),
@@ -121,7 +143,7 @@ def load_entry(
 
 
 def _preprocess(described: dict, size: int) -> Preprocess:
-    """Return what an entry describes, for inputs of `size`."""
+    """Return the preprocessing that an entry describes, scaled to inputs of `size`."""
     resize = described.get("resize")
     return Preprocess(
         size,
@@ -161,7 +183,7 @@ def model_info(
     activation: str | None = None,
     repo: str | Path | Sequence[str | Path] | None = None,
 ) -> dict:
-    """Return the index entry of published weights: what they are, how good and how made.
+    """Return the index entry of published weights: configuration, metrics, recipe and file.
 
     Parameters are those of `get_model`, `weights` being "dataset" or "dataset@version".
 
@@ -170,5 +192,5 @@ def model_info(
     ValueError, LookupError
         As for `get_model`.
     """
-    name = models.Config(name).name  # refuses an unknown one
+    name = models.Config(name).name  # raises if the name is unknown
     return index_file.select(open_store(repo).entries, name, weights, activation)

@@ -1,4 +1,4 @@
-"""A store: an index and the files that it names, in one or more places, read through a cache."""
+"""Read a store: an index and the files that it names, in one or more places, through a cache."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
-from typing import Callable, Sequence, TypeVar
+from typing import Any, Callable, Sequence, TypeVar, overload
 
 import mxnet as mx
 import numpy as np
@@ -18,9 +18,9 @@ from filelock import FileLock
 from deeprect_gluon import models
 
 from . import index as index_file
-from . import signing
 from .fetch import fetch, read_small
 from .places import Bucket, Folder, UnavailableError, Web, open_place
+from .signatures import PUBLIC_KEY, key_from_environment, signature_name, verify
 
 Parsed = TypeVar("Parsed")
 
@@ -28,17 +28,17 @@ logger = logging.getLogger("zoo")
 
 DEFAULT = Path(__file__).with_name("store")
 INDEX = "index.json"
-_CHUNK = 1 << 22  # bytes; read while the one before is being digested
 FILES = "weights"
+_CHUNK = 1 << 22  # bytes; one chunk is read while the digest of the one before is computed
 
 
 def offline() -> bool:
-    """Return whether `DEEPRECT_ZOO_OFFLINE` forbids the use of the network."""
+    """Return True if `DEEPRECT_ZOO_OFFLINE` forbids the use of the network."""
     return os.environ.get("DEEPRECT_ZOO_OFFLINE", "0") not in ("", "0")
 
 
 def check(size: int, digest: str, file: dict, where: Path) -> None:
-    """Raise ValueError unless a size in bytes and a SHA-256 are those of the published file."""
+    """Raise ValueError if a size in bytes or a SHA-256 is not that of the published file."""
     if (size, digest) != (file["bytes"], file["sha256"]):
         raise ValueError(
             f"{where} is not the published file: it has {size} bytes and SHA-256 {digest}, "
@@ -47,15 +47,15 @@ def check(size: int, digest: str, file: dict, where: Path) -> None:
 
 
 class Store:
-    """Reads published nets.
+    """An index and the files that it names.
 
-    What lies in a folder is read there; what lies elsewhere is brought into the cache first. Either
-    way every byte that is returned has been checked against the index.
+    Files in a folder are read where they are. Files elsewhere are fetched into the cache first. In
+    both cases the whole file is checked against the index before anything is returned.
 
     Parameters
     ----------
     places : sequence of Folder, Web or Bucket
-        Copies of one store; the first that answers is used.
+        Copies of one store. The first that answers is used.
     root : Path, optional
         The cache; by default `$MXNET_HOME/models`.
     """
@@ -66,20 +66,20 @@ class Store:
 
     @cached_property
     def index(self) -> dict:
-        """The index, checked against its schema and, if a public key is set, its signature.
+        """The index. Its schema is checked, and its signature if a public key is set.
 
         Raises
         ------
         FileNotFoundError
-            If no place has an index, nor the cache a copy of one.
+            If neither a place nor the cache has an index.
         ValueError
-            If it is not valid or not signed as it should be.
+            If the index is not valid, or not signed with the key.
         """
         failures = []
         for place in self.places:
             try:
                 if isinstance(place, Folder):
-                    return _parse(place, *_read_signed(place, Folder.read))
+                    return _parse(place, _read_signed(place, Folder.read)[0])
                 if not offline():
                     return self._refresh(place)
                 failures.append(f"{place} is not asked, since DEEPRECT_ZOO_OFFLINE is set")
@@ -87,7 +87,7 @@ class Store:
                 failures.append(str(error))
         for copy in map(self._copy, self.places):
             with contextlib.suppress(UnavailableError):
-                index = _parse(copy, *_read_signed(copy, Folder.read))
+                index = _parse(copy, _read_signed(copy, Folder.read)[0])
                 logger.warning("%s; using the index fetched before", "; ".join(failures))
                 return index
         raise FileNotFoundError(
@@ -96,32 +96,39 @@ class Store:
 
     @property
     def entries(self) -> list[dict]:
+        """The entries of the index."""
         return self.index["entries"]
 
     def path(self, file: dict) -> Path:
-        """Return where a file is after `read`."""
+        """Return the path of a file after `read`."""
         for place in self.places:
             if isinstance(place, Folder) and place.path(_name(file)).exists():
                 return place.path(_name(file))
         return self.root / file["file"]
 
-    def read(self, file: dict, parse: Callable[[np.ndarray], Parsed] = bytes) -> Parsed:
-        """Return the content of a file that the index names, which is the published one.
+    @overload
+    def read(self, file: dict) -> bytes: ...
+
+    @overload
+    def read(self, file: dict, parse: Callable[[np.ndarray], Parsed]) -> Parsed: ...
+
+    def read(self, file: dict, parse: Callable[[np.ndarray], Any] = bytes) -> Any:
+        """Return the checked content of a file that the index names.
 
         Parameters
         ----------
         file : dict
             file, bytes and sha256, as in the index.
         parse : callable
-            Makes something else of the content, an array of uint8, at the same time as the digest
-            is computed. What it returns or raises counts only if the content is right.
+            Converts the content, an array of uint8, while the digest is computed. Its result or
+            error is used only if the content is right.
 
         Raises
         ------
         ValueError
-            If a folder's file is damaged, or no place has the right one.
+            If the file in a folder is damaged, or no place has the right one.
         OSError
-            If it cannot be had.
+            If the file cannot be read or fetched.
         """
         path = self.path(file)
         if path.parent != self.root:
@@ -133,14 +140,14 @@ class Store:
         return _read_checked(path, file, parse)
 
     def remove(self, name: str) -> list[Path]:
-        """Delete what the cache holds of a model; return the deleted files."""
+        """Delete the files of a model from the cache, and return their paths."""
         found = sorted(self.root.glob(f"{models.Config(name).name}-*"))
         for path in found:
             path.unlink()
         return found
 
     def _fetch(self, file: dict, path: Path, reason: Exception) -> None:
-        """Bring a file into the cache, unless another process does so meanwhile."""
+        """Fetch a file into the cache, unless another process fetches it first."""
         mirrors = (open_place(url) for url in self.index.get("mirrors", ()))
         places = [p for p in (*self.places, *mirrors) if not isinstance(p, Folder)]
         if not places:
@@ -171,12 +178,12 @@ class Store:
         return Folder(self.root / f"deeprect-index-{digest[:16]}")
 
     def _refresh(self, place: Web | Bucket) -> dict:
-        """Fetch the index of a place, and keep a copy for when it cannot be reached."""
+        """Fetch the index of a place, and keep a copy for times without connection."""
         content, signature = _read_signed(place, read_small)
-        index = _parse(place, content, signature)
+        index = _parse(place, content)
         copy = self._copy(place)
         if signature is not None:
-            copy.write(signing.signature_name(content), signature)
+            copy.write(signature_name(content), signature)
         copy.write(INDEX, content)
         return index
 
@@ -184,12 +191,13 @@ class Store:
 def open_store(
     repo: str | Path | Sequence[str | Path] | None = None, root: str | Path | None = None
 ) -> Store:
-    """Return the store at `repo`, else at `$DEEPRECT_ZOO_REPO`, else the package's own.
+    """Return the store at `repo`, by default at `$DEEPRECT_ZOO_REPO`, or else the package's own.
 
     Parameters
     ----------
     repo : path, URL or sequence of these, optional
-        Several are copies of one store, tried in order; the variable separates them by spaces.
+        Several are copies of one store, which are tried in order. Spaces separate them in the
+        variable.
     root : path, optional
         The cache; by default `$MXNET_HOME/models`.
     """
@@ -204,45 +212,43 @@ def _name(file: dict) -> str:
     return f"{FILES}/{file['file']}"
 
 
-def _read_checked(path: Path, file: dict, parse: Callable[[np.ndarray], Parsed] = bytes) -> Parsed:
+def _read_checked(path: Path, file: dict, parse: Callable[[np.ndarray], Any] = bytes) -> Any:
     digest = hashlib.sha256()
     with path.open("rb") as stream, ThreadPoolExecutor(1) as thread:
-        # NumPy asks for huge pages, which takes half of the time of new memory away.
+        # NumPy asks Linux for huge pages, which halves the time that new memory takes.
         content = np.empty(os.fstat(stream.fileno()).st_size, np.uint8)
         for start in range(0, len(content), _CHUNK):
             part = content[start : start + _CHUNK]
-            part[stream.readinto(part) :] = 0  # cut off meanwhile: the digest will be wrong
-            thread.submit(digest.update, part)
+            part[stream.readinto(part.data) :] = 0  # if the file was cut off meanwhile
+            thread.submit(digest.update, part.data)
         try:
             return parse(content)
         finally:
-            thread.shutdown()  # when the digest is complete
+            thread.shutdown()  # waits for the digest
             check(len(content), digest.hexdigest(), file, path)
 
 
 def _read_signed(
     place: Folder | Web | Bucket, read: Callable[..., bytes]
 ) -> tuple[bytes, bytes | None]:
-    """Return a place's index and, if a public key is configured, its signature.
+    """Return the index of a place, and its verified signature if a public key is set.
 
-    The package's own store needs none: it is as trustworthy as the code beside it.
+    The package's own store needs no signature, because it comes with the code.
     """
     content = read(place, INDEX)
     own = isinstance(place, Folder) and place.folder == DEFAULT
-    if own or signing.key_from_environment(signing.PUBLIC_KEY) is None:
+    public = None if own else key_from_environment(PUBLIC_KEY)
+    if public is None:
         return content, None
     try:
-        return content, read(place, signing.signature_name(content))
+        signature = read(place, signature_name(content))
     except UnavailableError as error:
         if error.again:
             raise
-        raise ValueError(
-            f"the index of {place} is not signed, but {signing.PUBLIC_KEY} is set"
-        ) from error
+        raise ValueError(f"the index of {place} is not signed, but {PUBLIC_KEY} is set") from error
+    verify(content, signature, public, str(place))
+    return content, signature
 
 
-def _parse(place: Folder | Web | Bucket, content: bytes, signature: bytes | None) -> dict:
-    if signature is not None:
-        public = signing.key_from_environment(signing.PUBLIC_KEY)
-        signing.verify(content, signature, public, str(place))
+def _parse(place: Folder | Web | Bucket, content: bytes) -> dict:
     return index_file.parse(content, f"{place}/{INDEX}")

@@ -1,8 +1,8 @@
-"""Weights as data: safetensors files of float32, half-precision or 8-bit arrays.
+"""Encode and decode weights as safetensors files of float32, float16 or int8 arrays.
 
-A file holds nothing but arrays under Gluon's structural names, so reading one cannot run code.
-With 8 bits a weight is q * s, q an integer from -127 to 127 and s the scale of its output channel
-(axis 0), kept as a second array `NAME:scale`. Biases and slopes stay float32.
+A file contains only arrays, by Gluon's structural names, so that reading a file never runs code.
+With int8 a weight is q * s, where q is an integer from -127 to 127 and s is the scale of its output
+channel (axis 0). The scales are a second array `NAME:scale`. Biases and slopes are always float32.
 """
 
 from __future__ import annotations
@@ -17,8 +17,13 @@ import numpy as np
 import safetensors
 
 FORMATS = ("float16", "int8", "float32")
-_DTYPES = {"F32": np.dtype("<f4"), "F16": np.dtype("<f2"), "I8": np.dtype("i1")}
+_DTYPES: dict[str, np.dtype] = {
+    "F32": np.dtype("<f4"),
+    "F16": np.dtype("<f2"),
+    "I8": np.dtype("i1"),
+}
 _SCALE = ":scale"
+_MOST_AXES = 32  # of NumPy
 
 
 def encode(arrays: Mapping[str, np.ndarray], form: str) -> bytes:
@@ -28,7 +33,7 @@ def encode(arrays: Mapping[str, np.ndarray], form: str) -> bytes:
     ----------
     arrays : mapping of structural name to float32 array
     form : {"float16", "int8", "float32"}
-        How arrays of two and more dimensions are kept.
+        The type of arrays with two or more axes.
 
     Raises
     ------
@@ -40,7 +45,7 @@ def encode(arrays: Mapping[str, np.ndarray], form: str) -> bytes:
     kept = {}
     for name, array in arrays.items():
         array = np.ascontiguousarray(array, np.float32)
-        # No finite value is too large for the other forms.
+        # Only float16 has a smaller range than float32.
         if not (np.abs(array) <= np.finfo(form if form == "float16" else "float32").max).all():
             raise ValueError(
                 f"{name} has NaN, infinite values or values too large for {form}; "
@@ -53,7 +58,7 @@ def encode(arrays: Mapping[str, np.ndarray], form: str) -> bytes:
         else:
             rows = array.reshape(len(array), -1)
             scale = np.abs(rows).max(1) / np.float32(127)
-            # A channel of zeros has no scale of its own.
+            # Any scale is right for a channel of zeros.
             scale[scale == 0] = 1
             kept[name] = np.rint(rows / scale[:, None]).astype(np.int8).reshape(array.shape)
             kept[name + _SCALE] = scale
@@ -75,10 +80,10 @@ def decode(content: bytes | np.ndarray) -> dict[str, np.ndarray]:
     Raises
     ------
     ValueError
-        If the content is not such a file; nothing that a stranger puts into it does more harm.
+        If the content is not such a file, whatever else it contains.
     """
     try:
-        arrays = dict(_views(memoryview(content)))
+        arrays = dict(_views(np.frombuffer(content, np.uint8).data))
     except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
         raise ValueError(f"not a weights file in safetensors' format: {error}") from error
     scales = {name: arrays.pop(name) for name in list(arrays) if name.endswith(_SCALE)}
@@ -108,7 +113,7 @@ def _unpack(values: np.ndarray, scale: np.ndarray | None) -> np.ndarray:
 
 
 def _views(content: memoryview) -> Iterator[tuple[str, np.ndarray]]:
-    """Yield the arrays of a file, which share its memory; safetensors' own reader copies them."""
+    """Yield the arrays of a file without a copy, which safetensors' own reader would make."""
     size = int.from_bytes(content[:8], "little")
     header, data = content[8 : 8 + size], content[8 + size :]
     if len(header) < size or not size:
@@ -120,6 +125,10 @@ def _views(content: memoryview) -> Iterator[tuple[str, np.ndarray]]:
         if tensor["dtype"] not in _DTYPES:
             raise ValueError(f"{name} has type {tensor['dtype']}; expected {', '.join(_DTYPES)}")
         dtype, shape = _DTYPES[tensor["dtype"]], tensor["shape"]
+        # Other JSON values in place of these numbers could ask for any amount of memory and time.
+        numbers = isinstance(shape, list) and all(type(n) is int and n >= 0 for n in shape)
+        if not numbers or len(shape) > _MOST_AXES:
+            raise ValueError(f"{name} has no shape of at most {_MOST_AXES} whole numbers")
         end = position + math.prod(shape) * dtype.itemsize
         if [position, end] != tensor["data_offsets"]:
             raise ValueError(f"{name} of shape {shape} is not at bytes {position} to {end}")

@@ -1,5 +1,6 @@
 """Trained nets for use elsewhere: MXNet's symbol and parameters, ONNX, and what they mean."""
 
+from .forms import FORMS, export_forms
 from .int8 import export_int8
 from .load import Exported, load_export
 from .onnx_graph import export_onnx
@@ -7,9 +8,11 @@ from .sidecar import Sidecar, read_sidecar
 from .symbolic import export
 
 __all__ = [
+    "FORMS",
     "Exported",
     "Sidecar",
     "export",
+    "export_forms",
     "export_int8",
     "export_onnx",
     "load_export",

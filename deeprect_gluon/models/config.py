@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Sequence
+from dataclasses import InitVar, dataclass
+from typing import Any, Mapping, Sequence
 
 from ..errors import suggest
-from .architectures import ARCHITECTURES, HALVE, Conv, MaxPool
+from .architectures import ARCHITECTURES, HALVE, Architecture, Conv, MaxPool
 
 ACTIVATIONS = ("prelu", "prelu_shared", "relu")
 
@@ -54,6 +54,8 @@ class Config:
         Units of the hidden fully-connected layers.
     pyramid : sequence of int, optional
         Levels of the spatial pyramid pooling; by default the published ones.
+    architectures : mapping of str to Architecture, optional
+        Where `name` is looked up; by default the published ones. Not part of the configuration.
 
     Raises
     ------
@@ -72,11 +74,12 @@ class Config:
     width: float = 1.0
     hidden: tuple[int, ...] = (4096, 4096)
     pyramid: tuple[int, ...] = ()
+    architectures: InitVar[Mapping[str, Architecture]] = ARCHITECTURES
 
-    def __post_init__(self) -> None:
-        self.name = _choose(self.name, model_names(), "model")
+    def __post_init__(self, architectures: Mapping[str, Architecture]) -> None:
+        self.name = _choose(self.name, list(architectures), "model")
         self.activation = _choose(self.activation, ACTIVATIONS, "activation")
-        architecture = ARCHITECTURES[self.name]
+        architecture = self._architecture = architectures[self.name]
         self.stem = _choose(self.stem, list(architecture.stems), f"stem for {self.name}")
         for field in ("classes", "in_channels", "input_size"):
             setattr(self, field, _whole(getattr(self, field), field))
@@ -98,7 +101,7 @@ class Config:
     @property
     def layers(self) -> list[Conv | MaxPool]:
         """The convolutions, one by one and scaled by `width`, and the poolings between them."""
-        architecture = ARCHITECTURES[self.name]
+        architecture = self._architecture
         published: list[Conv | MaxPool] = list(architecture.stems[self.stem])
         for stage in architecture.stages:
             published += [stage, HALVE]

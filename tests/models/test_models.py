@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from deeprect_gluon.initializer import MSRA, rectifier_slopes
-from deeprect_gluon.models import Config, get_model, model_names, summary
+from deeprect_gluon.models import ARCHITECTURES, Config, get_model, model_names, summary
 
 # Computed by hand from the paper's tables: parameters of the ReLU net, channel-wise slopes.
 PARAMETERS = {
@@ -176,3 +176,14 @@ def test_dropout_acts_in_training_only():
     assert (net(x) == net(x)).asnumpy().all()
     with mx.autograd.train_mode():
         assert not (net(x) == net(x)).asnumpy().all()
+
+
+def test_an_architecture_of_one_s_own_is_built_without_entering_the_table():
+    a = ARCHITECTURES["deeprect_a"]
+    table = {"mine": a._replace(stages=a.stages[:2])}
+    net = get_model("mine", architectures=table, input_size=32, pyramid=(2, 1), width=0.1)
+    assert sum(layer.name.startswith("conv") for layer in summary(net).layers) == 1 + 2 * 5
+    assert (net.config["name"], "architectures" in net.config) == ("mine", False)
+    assert "mine" not in model_names()
+    with pytest.raises(ValueError, match="unknown model 'deeprect_a'; known: mine"):
+        get_model("deeprect_a", architectures=table)

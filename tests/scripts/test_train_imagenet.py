@@ -12,8 +12,8 @@ from deeprect_gluon.data import prepare, small_imagenet
 from deeprect_gluon.data.imagenet_sources import scan_classes
 from deeprect_gluon.data.shard import Packing
 from deeprect_gluon.train.history import History, Row, read
-from zoo.datasets import dataset_of, get_dataset
-from zoo.publish import publish
+from zoo.publishing.datasets import dataset_of, get_dataset
+from zoo.publishing.publish import publish
 
 ROOT = Path(__file__).parents[2]
 VAL_IMAGES = 3 * 5

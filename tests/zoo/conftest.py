@@ -13,8 +13,8 @@ from deeprect_gluon import models
 from deeprect_gluon.initializer import MSRA, rectifier_slopes
 from deeprect_gluon.train import History, Run, TrainConfig
 from deeprect_gluon.train.history import Row
-from zoo import datasets
-from zoo.publish import publish
+from zoo.publishing import datasets
+from zoo.publishing.publish import publish
 
 TINY = {
     "name": "deeprect_small14",

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from zoo import cards, index
+from zoo import index
+from zoo.publishing import cards
+from zoo.publishing.verify import verify
 from zoo.store import DEFAULT, open_store
-from zoo.verify import verify
 
 CARDS = Path(__file__).parents[2] / "docs" / "cards"
 

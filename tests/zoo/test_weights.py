@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import random
 import struct
 
 import numpy as np
 import pytest
+import safetensors
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -105,6 +107,9 @@ def tensor(dtype, shape, start, end):
         (file_with({"a": tensor("F32", [1], 0, 4)}, b""), "not a weights file"),
         (file_with({"a": tensor("F32", [1], 0, 4)}, bytes(8)), "not a weights file"),
         (file_with({"a": tensor("F32", [1 << 40, 1 << 40], 0, 4)}, bytes(4)), "not a weights file"),
+        (file_with({"a": tensor("F32", [9**9, [0]], 0, 4)}, bytes(4)), "a has no shape of at most"),
+        (file_with({"a": tensor("F32", [1] * 33, 0, 4)}, bytes(4)), "a has no shape of at most 32"),
+        (file_with({"a": tensor("F32", "", 0, 4)}, bytes(4)), "a has no shape of at most 32"),
         (file_with({"a": tensor("I64", [1], 0, 8)}, bytes(8)), "a has type I64"),
         (file_with({"a": tensor("I8", [2], 0, 2)}, bytes(2)), "a .int8. has scales of .* None"),
         (file_with({"a:scale": tensor("F32", [1], 0, 4)}, bytes(4)), "a:scale belongs to no array"),
@@ -119,3 +124,101 @@ def tensor(dtype, shape, start, end):
 def test_what_is_not_a_weights_file_is_refused(content, message):
     with pytest.raises(ValueError, match=message):
         decode(content)
+
+
+DTYPES = {"F32": "<f4", "F16": "<f2", "I8": "i1"}
+
+
+def read_by_safetensors(content: bytes) -> dict:
+    """Return the arrays that safetensors' own reader and the documented scales give."""
+    read = dict(safetensors.deserialize(content))
+    arrays = {
+        name: np.frombuffer(tensor["data"], DTYPES[tensor["dtype"]]).reshape(tensor["shape"])
+        for name, tensor in read.items()
+    }
+    scales = {name: arrays.pop(name) for name in list(arrays) if name.endswith(":scale")}
+    for name, scale in scales.items():
+        array = arrays[name[: -len(":scale")]]
+        arrays[name[: -len(":scale")]] = (array.astype(np.float32).T * scale).T
+    return arrays
+
+
+def is_decoded_as_by_safetensors(content: bytes) -> bool:
+    """Decode a file; return False if it is refused as it should be, True if it is read right."""
+    try:
+        arrays = decode(content)
+    except ValueError:
+        return False
+    expected = read_by_safetensors(content)
+    assert arrays.keys() == expected.keys()
+    for name, array in arrays.items():
+        assert (array.dtype, array.shape) == (np.float32, expected[name].shape)
+        np.testing.assert_array_equal(array, expected[name].astype(np.float32))
+    return True
+
+
+def random_file(rng: random.Random) -> bytes:
+    """Return a good file of a few arrays of random shapes, in a random form."""
+    values = np.random.default_rng(rng.randrange(1 << 30))
+    shapes = [[rng.randrange(1, 5) for _ in range(rng.randrange(1, 5))] for _ in range(3)]
+    arrays = {f"{i}.weight": values.standard_normal(shape) for i, shape in enumerate(shapes)}
+    return encode(arrays, rng.choice(FORMATS))
+
+
+def mutated(good: bytes, rng: random.Random) -> bytes:
+    """Flip a bit, change, insert, repeat, remove or move bytes, or cut the rest off."""
+    at, length = rng.randrange(1, len(good)), rng.randrange(1, 64)
+    before, after = good[:at], good[at:]
+    return rng.choice(
+        [
+            before + bytes([after[0] ^ 1 << rng.randrange(8)]) + after[1:],
+            before + bytes(b ^ rng.randrange(1, 256) for b in after[:length]) + after[length:],
+            before + bytes(rng.randrange(256) for _ in range(length)) + after,
+            before + after[:length] + after,
+            before + after[length:],
+            after + before,
+            before,
+        ]
+    )
+
+
+# What a stranger may put in place of any value of a header.
+STRANGE = (
+    *(-1, 0, 1, 2, 3.0, 1 << 31, 1 << 64, 10**400, 1e308, True, None, "", "F16", "F64", [], {}),
+    *([0], [2, 3], [[0]], [400_000_000, [0]], [1] * 33, [-1, -4], [0, 1 << 62], ["a"], [2.0]),
+)
+
+
+def with_a_strange_header(good: bytes, rng: random.Random) -> bytes:
+    """Replace, swap or remove a value of the header; the file is otherwise well-formed."""
+    size = int.from_bytes(good[:8], "little")
+    header = json.loads(good[8 : 8 + size])
+    name = rng.choice(list(header))
+    tensor, strange = header[name], rng.choice(STRANGE)
+    field = rng.choice(list(tensor))
+    kind = rng.randrange(6)
+    if kind == 0:
+        header[name] = strange
+    elif kind == 1:
+        tensor[field] = strange
+    elif kind == 2 and isinstance(tensor[field], list):
+        tensor[field][rng.randrange(len(tensor[field]))] = strange
+    elif kind == 3:
+        header[rng.choice(list(header))], header[name] = tensor, header[rng.choice(list(header))]
+    elif kind == 4:
+        del tensor[field]
+    else:
+        header[f"{name}:scale"] = tensor
+    return file_with(header, good[8 + size :])
+
+
+@pytest.mark.filterwarnings("ignore:overflow", "ignore:invalid")  # of changed scales
+@pytest.mark.parametrize("change", [mutated, with_a_strange_header])
+def test_changed_files_are_refused_or_read_as_safetensors_reads_them(change):
+    rng = random.Random(0)
+    read = 0
+    for _ in range(500):
+        good = random_file(rng)
+        assert is_decoded_as_by_safetensors(good)
+        read += sum(is_decoded_as_by_safetensors(change(good, rng)) for _ in range(10))
+    assert 50 < read < 2500
