@@ -46,9 +46,10 @@ reproduce: setup ## Measure the paper's claims, as far as not done, and report t
 reproduce-quick: setup ## The same, much reduced, into runs/reproduce-quick (4 to 8 minutes)
 	$(PYTHON_OF_PROJECT) -m study run --quick
 
-lint: setup ## Check style: ruff and clang-format
+lint: setup ## Check style and types: ruff, mypy, clang-format
 	$(PYTHON_OF_PROJECT) -m ruff check .
 	$(PYTHON_OF_PROJECT) -m ruff format --check .
+	$(PYTHON_OF_PROJECT) -m mypy
 	.venv/bin/clang-format --dry-run -Werror $(CXX_SOURCES)
 
 format: setup ## Bring the style in order

@@ -54,8 +54,9 @@ def load() -> None:
     Raises
     ------
     ImportError
-        If the library was not built, was built from another version of this package, or if
-        `DEEPRECT_ISA` names an instruction set that this processor or build does not have.
+        If MXNet is not installed, if the library was not built or was built from another version
+        of this package, or if `DEEPRECT_ISA` names an instruction set that this processor or build
+        does not have.
 
     Warns
     -----
@@ -67,8 +68,14 @@ def load() -> None:
     mxnet_was_first = "mxnet" in sys.modules
     os.environ.setdefault("OMP_NUM_THREADS", str(default_threads()))
     os.environ["MXNET_EXEC_INPLACE_GRAD_SUM_CAP"] = "100000000"
-    import mxnet as mx
-
+    try:
+        import mxnet as mx
+    except ModuleNotFoundError as error:
+        if error.name != "mxnet":
+            raise
+        raise ImportError(
+            "MXNet is not installed; install it with 'pip install --no-deps mxnet==1.9.1'"
+        ) from error
     if not PATH.exists():
         raise ImportError(
             f"the operator library {PATH} is missing; build it with 'pip install .' in the "

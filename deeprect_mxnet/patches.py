@@ -46,10 +46,12 @@ class _Loader(SourceFileLoader):
     def get_code(self, fullname: str) -> types.CodeType | None:
         if fullname not in _CHANGES:
             return super().get_code(fullname)
-        source = re.sub(*_CHANGES[fullname], self.get_source(fullname), flags=re.MULTILINE)
+        source = re.sub(*_CHANGES[fullname], self.get_data(self.path).decode(), flags=re.MULTILINE)
         return self.source_to_code(source.encode(), self.path)  # not the text that Python cached
 
-    def source_to_code(self, data: Any, path: Any, **options: Any) -> types.CodeType:
+    def source_to_code(  # type: ignore[override]
+        self, data: Any, path: Any, **options: Any
+    ) -> types.CodeType:
         with warnings.catch_warnings():
             # Python 3.12 warns of escapes such as "\d" in MXNet's texts, which users cannot mend.
             warnings.simplefilter("ignore", SyntaxWarning)

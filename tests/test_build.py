@@ -45,8 +45,8 @@ def test_missing_mxnet_is_one_sentence(tmp_path):
     status, output = build(tmp_path, PIP_NO_INDEX="1", PIP_FIND_LINKS=str(tmp_path))
     assert status == 1
     assert last_line(output) == (
-        "deeprect_gluon cannot be built: MXNet is not installed, and pip could not download it; run "
-        "'pip install --no-deps mxnet==1.9.1' first, and build with --no-build-isolation."
+        "deeprect_gluon cannot be built: MXNet is not installed, and pip could not download it; "
+        "run 'pip install --no-deps mxnet==1.9.1' first, and build with --no-build-isolation."
     )
 
 

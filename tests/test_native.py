@@ -1,6 +1,8 @@
 """Loading the operator library, and the settings it makes."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -64,3 +66,19 @@ def test_keep_memory_spares_page_faults(run_program):
 def test_a_large_result_asks_for_huge_pages(run_program):
     margins = 2 << 21  # at either end, what is less than a huge page
     assert int(run_program("huge_pages")) >= (64 << 20) - margins
+
+
+def test_missing_mxnet_is_one_sentence(tmp_path):
+    """An interpreter that has the package and NumPy, and no MXNet."""
+    program = (
+        "import importlib.abc, sys\n"
+        "class Missing(importlib.abc.MetaPathFinder):\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'mxnet': raise ModuleNotFoundError('no module', name=name)\n"
+        "sys.meta_path.insert(0, Missing())\n"
+        "import deeprect_gluon"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stderr.splitlines()[-1] == (
+        "ImportError: MXNet is not installed; install it with 'pip install --no-deps mxnet==1.9.1'"
+    )

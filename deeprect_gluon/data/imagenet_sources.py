@@ -255,8 +255,9 @@ def _files(
     except tarfile.TarError as error:
         raise _broken(path, error) from error
     # This is the only sign of an archive that was cut between two of its files.
-    archive.fileobj.seek(archive.offset)
-    if archive.fileobj.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+    file: IO[bytes] = archive.fileobj  # type: ignore[assignment]  # an open archive has one
+    file.seek(archive.offset)
+    if file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
         raise _broken(path, "its end is missing")
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import json
+import multiprocessing
 import os
 import signal
 import warnings
@@ -182,7 +183,10 @@ def _make_all(
     """Make the shards; after each, yield the metadata of all that are known."""
     images = sum(len(shard.sources) for shard in shards)
     progress = tqdm(total=images, unit="image", desc=shards[0].name.rpartition("-")[0])
-    pool = ProcessPoolExecutor(processes, initializer=_start_worker, initargs=(os.getpid(),))
+    # By fork on every Python: a worker looks whether its parent is this process, and the default
+    # of Python 3.14, forkserver, starts it from another one.
+    context = multiprocessing.get_context("fork")
+    pool = ProcessPoolExecutor(processes, context, _start_worker, (os.getpid(),))
     futures = [pool.submit(make_shard, output, shard, known.get(shard.name)) for shard in shards]
     done = {}
     try:

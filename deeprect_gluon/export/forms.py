@@ -39,7 +39,15 @@ def export_forms(
     -------
     dict of str to Path
         The path of each export by its "FORM-PRECISION".
+
+    Raises
+    ------
+    ValueError
+        If there are images for calibration and the net has no `preprocess`.
     """
+    preprocess = net.preprocess
+    if calibration is not None and preprocess is None:
+        raise ValueError("the net has no preprocess, which calibration needs; set net.preprocess")
     paths = {}
     for form in forms:
         for precision in ("float32", "float16") if half else ("float32",):
@@ -51,5 +59,5 @@ def export_forms(
                 export(net, target, portable, inference=True, half=precision == "float16")
     if calibration is not None:
         target = paths["onnx-int8"] = Path(f"{path}-onnx-int8")
-        export_int8(net, target, (net.preprocess(image).asnumpy() for image in calibration))
+        export_int8(net, target, (preprocess(image).asnumpy() for image in calibration))
     return paths

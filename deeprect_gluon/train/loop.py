@@ -288,7 +288,7 @@ def _resume(learner: Learner, checkpoints: Checkpoints, history: History) -> Non
     path, shapes, state, error = learner.workers.share((path, shapes, state, error))
     if error is not None:
         raise error
-    if state is None:
+    if shapes is None or state is None:
         return
     try:
         learner.restore(arrays, shapes, state)
