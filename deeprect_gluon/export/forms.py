@@ -45,8 +45,7 @@ def export_forms(
     ValueError
         If there are images for calibration and the net has no `preprocess`.
     """
-    preprocess = net.preprocess
-    if calibration is not None and preprocess is None:
+    if calibration is not None and net.preprocess is None:
         raise ValueError("the net has no preprocess, which calibration needs; set net.preprocess")
     paths = {}
     for form in forms:
@@ -59,5 +58,6 @@ def export_forms(
                 export(net, target, portable, inference=True, half=precision == "float16")
     if calibration is not None:
         target = paths["onnx-int8"] = Path(f"{path}-onnx-int8")
-        export_int8(net, target, (preprocess(image).asnumpy() for image in calibration))
+        images = (net.preprocess(image).asnumpy() for image in calibration)  # type: ignore[misc]
+        export_int8(net, target, images)
     return paths
