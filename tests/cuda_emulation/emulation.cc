@@ -13,7 +13,7 @@
 #include <string>
 #include <vector>
 
-#include "prelu_gpu.h"
+#include "prelu/gpu.h"
 
 namespace emulation {
 
