@@ -134,7 +134,10 @@ class BuildLibrary(build_ext):
     def build_extension(self, ext):
         mxnet = find_mxnet()
         compiler = find_compiler()
-        self.compiler.set_executables(compiler_so=compiler, linker_so=compiler)
+        # Newer versions of setuptools have separate entries for C++.
+        programs = ("compiler_so", "compiler_so_cxx", "linker_so", "linker_so_cxx")
+        known = self.compiler.executables
+        self.compiler.set_executables(**{name: compiler for name in programs if name in known})
         flags = [*FLAGS, *os.environ.get("DEEPRECT_DEBUG", "").split()]
         build = Path(self.build_temp)
         macros = [("DEEPRECT_VERSION", f'"{self.distribution.get_version()}"')]
