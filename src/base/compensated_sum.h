@@ -1,15 +1,15 @@
-// Sums that do not lose what they are asked to keep. V is a number or a vector.
+// Plain and compensated accumulators. V is a number or a vector.
 //
-// A product of two floats is exact in double, and a plain double accumulator keeps 29 bits to
-// spare. Doubles get a sum of twice their precision: Knuth's two-sum carries along the rounding
-// error of every addition, a fused multiply-add that of every product (Ogita, Rump & Oishi 2005,
-// Dot2).
+// Sums of float products use PlainSum in double: such a product is exact in double, and 29 bits are
+// left for carries. Sums of double products use CompensatedSum, which has twice the precision of
+// double: Knuth's two-sum keeps the rounding error of every addition, and the caller adds the error
+// of every product, found by a fused multiply-add (Ogita, Rump & Oishi 2005, algorithm Dot2).
 #ifndef DEEPRECT_BASE_COMPENSATED_SUM_H_
 #define DEEPRECT_BASE_COMPENSATED_SUM_H_
 
 #include <cmath>
 
-#include "prelu/math.h"
+#include "base/arithmetic.h"
 
 namespace deeprect {
 
@@ -39,7 +39,7 @@ struct CompensatedSum {
 inline CompensatedSum<double> compensated(const PlainSum<double>& s) { return {s.sum, 0}; }
 inline CompensatedSum<double> compensated(const CompensatedSum<double>& s) { return s; }
 
-// Once the sum is infinite or NaN its error term means nothing.
+// Return the total. The error of an infinite or NaN sum has no meaning and is left out.
 template <typename T>
 DEEPRECT_HD T value(const CompensatedSum<T>& s) {
   return std::isfinite(s.sum) ? s.sum + s.error : s.sum;

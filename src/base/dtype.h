@@ -1,4 +1,4 @@
-// The element types of the operators, and how to choose a template by one.
+// The element types of the operators, and the choice of a template by type.
 #ifndef DEEPRECT_BASE_DTYPE_H_
 #define DEEPRECT_BASE_DTYPE_H_
 
@@ -8,7 +8,7 @@ namespace deeprect {
 
 enum class DType { kFloat32, kFloat64, kFloat16 };
 
-// Calls f with a null pointer whose type is that of the elements.
+// Call f with a null pointer to the element type.
 template <typename F>
 auto with_dtype(DType type, F&& f) {
   switch (type) {
@@ -20,6 +20,18 @@ auto with_dtype(DType type, F&& f) {
       return f(static_cast<float*>(nullptr));
   }
 }
+
+// The type of the arithmetic on elements of type T: float for half precision.
+template <typename T>
+struct MathType {
+  using type = T;
+};
+template <>
+struct MathType<Half> {
+  using type = float;
+};
+template <typename T>
+using Math = typename MathType<T>::type;
 
 }  // namespace deeprect
 

@@ -1,4 +1,4 @@
-// Fewer page faults in memory that is written for the first time, and fewer pages to keep track of.
+// Ask Linux for 2 MB pages, so that new buffers cause fewer page faults.
 #ifndef DEEPRECT_BASE_HUGE_PAGES_H_
 #define DEEPRECT_BASE_HUGE_PAGES_H_
 
@@ -10,8 +10,8 @@
 
 namespace deeprect {
 
-// Asks for pages of 2 MB, since a fault for each 4 KB takes longer than writing them. Pages that
-// are mapped already stay as they are, and a refusal only costs time.
+// Ask for 2 MB pages behind a buffer. A page fault for every 4 KB takes longer than writing the 4
+// KB. Pages that are mapped already do not change. If the system refuses, nothing else happens.
 inline void prefer_huge_pages(void* data, int64_t bytes) {
 #ifdef __linux__
   constexpr uintptr_t kPage = uintptr_t{1} << 21;

@@ -15,12 +15,15 @@ struct Buffer {
   size_t bytes;
 };
 
-// Buffers that nobody holds, the most recently returned last. Never more than kKept of them.
+// The number of idle buffers to keep. A convolution holds two buffers in its forward pass and three
+// in its backward pass.
 constexpr size_t kKept = 4;
+// Buffers are whole huge pages.
 constexpr size_t kGranule = size_t{1} << 21;
 std::mutex mutex;
 std::vector<Buffer>& idle() {
-  static auto* buffers = new std::vector<Buffer>;  // outlives the threads that return to it
+  // Never destroyed: threads may return buffers while the process ends.
+  static auto* buffers = new std::vector<Buffer>;
   return *buffers;
 }
 
@@ -45,7 +48,8 @@ Scratch::Scratch(int64_t floats) {
   }
   data_ = static_cast<float*>(std::aligned_alloc(kGranule, bytes_));
   if (!data_) throw std::bad_alloc();
-  // A transform writes to as many places far apart as a tile has points, each in a page of its own.
+  // A Winograd transform writes to one place for each point of a tile. These places are far apart,
+  // each in its own page; huge pages save TLB misses.
   prefer_huge_pages(data_, bytes_);
 }
 
@@ -57,7 +61,7 @@ Scratch::~Scratch() {
     buffers.push_back({data_, bytes_});
     dropped = nullptr;
     if (buffers.size() > kKept) {
-      // The smallest: it is the cheapest to make again.
+      // Free the smallest buffer: it is the cheapest to allocate again.
       size_t smallest = 0;
       for (size_t i = 1; i < buffers.size(); ++i) {
         if (buffers[i].bytes < buffers[smallest].bytes) smallest = i;

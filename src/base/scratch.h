@@ -1,5 +1,5 @@
-// Working memory that is kept between calls. Fresh memory costs a page fault for every 4 KiB, which
-// for large tensors takes longer than the arithmetic on them.
+// Working memory that is kept between calls. New memory costs a page fault for every 4 KiB; for
+// large tensors these faults take longer than the arithmetic.
 #ifndef DEEPRECT_BASE_SCRATCH_H_
 #define DEEPRECT_BASE_SCRATCH_H_
 
@@ -8,7 +8,7 @@
 
 namespace deeprect {
 
-// Floats, uninitialised, aligned to a cache line. Any number of threads may hold one at a time.
+// Uninitialised floats, aligned to a cache line. Many threads may hold buffers at the same time.
 class Scratch {
  public:
   explicit Scratch(int64_t floats);

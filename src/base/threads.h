@@ -1,4 +1,4 @@
-// How many OpenMP threads the operators, and MXNet's own in the same engine thread, may use.
+// Set the number of OpenMP threads in the threads of MXNet's engine.
 #ifndef DEEPRECT_BASE_THREADS_H_
 #define DEEPRECT_BASE_THREADS_H_
 
@@ -8,11 +8,12 @@
 
 namespace deeprect {
 
-// 0 leaves each thread's own setting.
+// 0 keeps the setting of each thread.
 inline std::atomic<int> wanted_threads{0};
 
-// OpenMP keeps the number for each calling thread, and the threads of MXNet's engine cannot be
-// reached from outside: every operator calls this first, in whichever of them it runs.
+// OpenMP keeps the number for each calling thread, and code outside of MXNet cannot reach the
+// threads of its engine. So every operator calls this function first, in the thread that runs it.
+// MXNet's own operators in the same thread then use the same number.
 inline void apply_wanted_threads() {
   thread_local int applied = 0;
   const int wanted = wanted_threads.load(std::memory_order_relaxed);

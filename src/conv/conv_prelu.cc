@@ -12,7 +12,7 @@ namespace {
 
 constexpr float kZero = 0;
 
-// Eight lanes, so that the order of additions is fixed and yet fast.
+// Add up eight lanes: the order of the additions is fixed, and the compiler can vectorise them.
 double sum_of(const float* p, int64_t n) {
   double lanes[8] = {};
   int64_t i = 0;
@@ -27,7 +27,7 @@ double sum_of(const float* p, int64_t n) {
 
 void bias_gradient(const Convolution& c, const float* dz, float* dbias) {
   const int64_t plane = c.out_height() * c.out_width();
-  constexpr int64_t kTogether = 16;  // for long runs of memory
+  constexpr int64_t kTogether = 16;  // planes of an image that are read one after another
 #pragma omp parallel for schedule(static)
   for (int64_t first = 0; first < c.out_channels; first += kTogether) {
     const int64_t count = std::min(kTogether, c.out_channels - first);
@@ -40,7 +40,7 @@ void bias_gradient(const Convolution& c, const float* dz, float* dbias) {
   }
 }
 
-// The planes of some of the output channels, collected into a tensor of their own.
+// Some of the output channels, and copies of their planes.
 class SomeChannels {
  public:
   SomeChannels(const Convolution& c, std::vector<int64_t> channels)
@@ -53,7 +53,7 @@ class SomeChannels {
   void scatter(const float* some, float* all) const {
     for_each([&](int64_t to, int64_t from, int64_t n) { std::copy_n(some + from, n, all + to); });
   }
-  // The elements of a tensor of `size` numbers for each channel.
+  // Return the channels' part of a tensor that has `size` numbers for each channel.
   std::vector<float> rows(const float* all, int64_t size) const {
     std::vector<float> result;
     for (int64_t o : channels_) result.insert(result.end(), all + o * size, all + (o + 1) * size);
@@ -76,85 +76,95 @@ class SomeChannels {
   std::vector<int64_t> channels_;
 };
 
-// A smaller slope might have rounded y to zero.
+// With a smaller positive slope, y may have been rounded to zero.
 constexpr float kSmallestSlope = 1e-12f;
 
-// dz and dalpha from y: PReLU's backward of y in place of z has the right dz, since the signs are
-// the same, and for dalpha it sums dy * alpha * z.
-void rectifier_backward_from_y(const Extents& extents, const float* dy, const float* y,
-                               const float* alpha, float* dz, float* dalpha) {
-  prelu_backward_cpu(extents, DType::kFloat32, dy, y, DType::kFloat32, alpha, dz, dalpha);
-  for (int64_t i = 0; i < extents.channels; ++i) dalpha[i] /= alpha[i];
+void prelu_backward(const Extents& extents, const float* dy, const float* x, const float* alpha,
+                    float* dx, float* dalpha) {
+  prelu_backward_cpu({extents, DType::kFloat32, dy, x, DType::kFloat32, alpha, dx, dalpha});
 }
 
-void rectifier_backward(const Convolution& c, const float* dy, const float* x, const float* weight,
-                        const float* bias, const Rectifier& rectifier, const float* y, float* dz,
-                        float* dalpha) {
-  const int64_t plane = c.out_height() * c.out_width();
-  const Extents all{c.images, c.out_channels, plane}, one{1, 1, all.size()};
-  if (!rectifier.alpha) {
-    float unused;
-    prelu_backward_cpu(one, DType::kFloat32, dy, y, DType::kFloat32, &kZero, dz, &unused);
-    return;
-  }
-  const bool shared = rectifier.shared;
-  rectifier_backward_from_y(shared ? one : all, dy, y, rectifier.alpha, dz, dalpha);
-  std::vector<int64_t> lost;
-  for (int64_t o = 0; o < c.out_channels; ++o) {
-    if (!(rectifier.alpha[shared ? 0 : o] >= kSmallestSlope)) lost.push_back(o);
-  }
-  if (lost.empty()) return;
-  const SomeChannels some(c, std::move(lost));
-  const int64_t taps = c.kernel * c.kernel, count = some.count();
-  const std::vector<float> weights = some.rows(weight, c.in_channels * taps);
-  const std::vector<float> biases = some.rows(bias, 1);
+WeightMatrix forward_weights(const Convolution& c, const float* weight) {
+  return {weight, c.in_channels * c.taps(), c.taps(), false};
+}
+
+// Compute dz and dalpha of the channels `some`, whose rectifier's input z cannot be had from y:
+// convolve them again.
+void recompute_backward(const ConvPReLU& layer, const SomeChannels& some, const float* dy,
+                        float* dz, float* dalpha) {
+  const Convolution& c = layer.convolution;
+  const bool shared = layer.rectifier.shared;
+  const int64_t plane = c.out_height() * c.out_width(), size = c.images * some.count() * plane;
+  const std::vector<float> weights = some.rows(layer.weight, c.in_channels * c.taps());
+  const std::vector<float> biases = some.rows(layer.bias, 1);
   const std::vector<float> slopes =
-      shared ? std::vector<float>{*rectifier.alpha} : some.rows(rectifier.alpha, 1);
-  const Extents extents = shared ? one : Extents{c.images, count, plane};
-  const Scratch z(c.images * count * plane), g(c.images * count * plane);
+      shared ? std::vector<float>{*layer.rectifier.alpha} : some.rows(layer.rectifier.alpha, 1);
+  const Extents extents = shared ? Extents{1, 1, size} : Extents{c.images, some.count(), plane};
+  const Scratch z(size), g(size);
   Convolution fewer = c;
-  fewer.out_channels = count;
-  convolve(fewer, x, {weights.data(), c.in_channels * taps, taps, false},
-           {biases.data(), nullptr, 0}, z.data());
+  fewer.out_channels = some.count();
+  convolve(fewer, layer.x, forward_weights(fewer, weights.data()), {biases.data(), nullptr, 0},
+           z.data());
   some.gather(dy, g.data());
   std::vector<float> sums(slopes.size());
-  prelu_backward_cpu(extents, DType::kFloat32, g.data(), z.data(), DType::kFloat32, slopes.data(),
-                     g.data(), sums.data());
+  prelu_backward(extents, g.data(), z.data(), slopes.data(), g.data(), sums.data());
   some.scatter(g.data(), dz);
-  for (int64_t i = 0; i < static_cast<int64_t>(sums.size()); ++i) {
-    dalpha[shared ? 0 : some[i]] = sums[i];
+  for (size_t i = 0; i < sums.size(); ++i) dalpha[shared ? 0 : some[i]] = sums[i];
+}
+
+// Compute dz, the gradient of the rectifier's input z, and dalpha.
+void rectifier_backward(const ConvPReLU& layer, const float* y, const float* dy, float* dz,
+                        float* dalpha) {
+  const Convolution& c = layer.convolution;
+  const auto [alpha, shared] = layer.rectifier;
+  const Extents all{c.images, c.out_channels, c.out_height() * c.out_width()};
+  const Extents one{1, 1, all.size()};
+  if (!alpha) {
+    float unused;
+    prelu_backward(one, dy, y, &kZero, dz, &unused);
+    return;
   }
+  // PReLU's backward of y instead of z has the right dz, since the signs are the same. For dalpha
+  // it sums dy * alpha * z.
+  const Extents& extents = shared ? one : all;
+  prelu_backward(extents, dy, y, alpha, dz, dalpha);
+  for (int64_t i = 0; i < extents.channels; ++i) dalpha[i] /= alpha[i];
+  std::vector<int64_t> lost;
+  for (int64_t o = 0; o < c.out_channels; ++o) {
+    if (!(alpha[shared ? 0 : o] >= kSmallestSlope)) lost.push_back(o);
+  }
+  if (!lost.empty()) recompute_backward(layer, {c, std::move(lost)}, dy, dz, dalpha);
 }
 
 }  // namespace
 
-void conv_prelu_forward(const Convolution& c, const float* x, const float* weight,
-                        const float* bias, const Rectifier& rectifier, float* y) {
+void conv_prelu_forward(const ConvPReLU& layer, float* y) {
+  const Convolution& c = layer.convolution;
   if (c.images == 0) return;
-  const int64_t taps = c.kernel * c.kernel;
-  const float* const alpha = rectifier.alpha ? rectifier.alpha : &kZero;
-  const bool each = rectifier.alpha && !rectifier.shared;
-  convolve(c, x, {weight, c.in_channels * taps, taps, false}, {bias, alpha, each}, y);
+  const auto [alpha, shared] = layer.rectifier;
+  const Epilogue end{layer.bias, alpha ? alpha : &kZero, alpha && !shared};
+  convolve(c, layer.x, forward_weights(c, layer.weight), end, y);
 }
 
-void conv_prelu_backward(const Convolution& c, const float* dy, const float* x, const float* weight,
-                         const float* bias, const Rectifier& rectifier, const float* y, float* dx,
-                         float* dweight, float* dbias, float* dalpha) {
-  const int64_t taps = c.kernel * c.kernel;
-  if (c.images == 0) {
-    std::fill_n(dweight, c.out_channels * c.in_channels * taps, 0.0f);
+void conv_prelu_backward(const ConvPReLU& layer, const float* y, const float* dy,
+                         const ConvPReLUGradients& gradients) {
+  const Convolution& c = layer.convolution;
+  const auto [dx, dweight, dbias, dalpha] = gradients;
+  if (c.images == 0) {  // the sums are empty
+    std::fill_n(dweight, c.out_channels * c.in_channels * c.taps(), 0.0f);
     std::fill_n(dbias, c.out_channels, 0.0f);
-    if (dalpha) std::fill_n(dalpha, rectifier.shared ? 1 : c.out_channels, 0.0f);
+    if (dalpha) std::fill_n(dalpha, layer.rectifier.shared ? 1 : c.out_channels, 0.0f);
     return;
   }
   const Scratch dz(c.images * c.out_channels * c.out_height() * c.out_width());
-  rectifier_backward(c, dy, x, weight, bias, rectifier, y, dz.data(), dalpha);
+  rectifier_backward(layer, y, dy, dz.data(), dalpha);
   bias_gradient(c, dz.data(), dbias);
-  weight_gradient(c, x, dz.data(), dweight);
+  weight_gradient(c, layer.x, dz.data(), dweight);
   // The gradient of the data is the convolution of dz with the weights transposed and reversed.
   const Convolution back{c.images,      c.out_channels, c.in_channels,       c.out_height(),
                          c.out_width(), c.kernel,       c.kernel - 1 - c.pad};
-  convolve(back, dz.data(), {weight, taps, c.in_channels * taps, true}, {nullptr, nullptr, 0}, dx);
+  convolve(back, dz.data(), {layer.weight, c.taps(), c.in_channels * c.taps(), true},
+           {nullptr, nullptr, 0}, dx);
 }
 
 }  // namespace deeprect

@@ -1,11 +1,11 @@
-// Winograd's transforms, as templates of the kernel's size r and the tile's n.
+// Winograd's transforms, as templates of the kernel's side r and the tile's side n.
 //
-// Winograd's minimal filtering F(m x m, r x r) by Toom-Cook interpolation at 0, pairs +-p
-// and infinity (Lavin & Gray 2016, "Fast algorithms for convolutional neural networks"). With the
-// Vandermonde rows of these points in A and G, and the Lagrange polynomials in B, whose
-// coefficients take the denominators in for nothing,
+// Winograd's minimal filtering F(m x m, r x r) by Toom-Cook interpolation at 0, at pairs +-p and at
+// infinity (Lavin & Gray 2016, "Fast algorithms for convolutional neural networks"):
 //   y = A^T [(G g G^T) . (B^T d B)] A,     dg = G^T [(A dy A^T) . (B^T d B)] G.
-// Vectors run over channels, so that all transforms are plain vector arithmetic.
+// A and G hold the Vandermonde rows of these points, and B the Lagrange polynomials. The Lagrange
+// denominators are folded into the constants of B, at no run-time cost. Vectors run over channels,
+// so that all transforms are plain vector arithmetic.
 #ifndef DEEPRECT_CONV_TRANSFORMS_H_
 #define DEEPRECT_CONV_TRANSFORMS_H_
 
@@ -17,7 +17,8 @@ namespace {
 
 // ---- one-dimensional transforms ----
 
-// The finite points but 0 come in pairs +-p. Chosen for small rounding errors.
+// The finite points other than 0 come in pairs +-p. They were chosen for small rounding errors;
+// docs/performance.md lists the errors that follow ("Accuracy").
 template <int n>
 constexpr float kPairs[] = {1};
 template <>
@@ -28,8 +29,9 @@ constexpr float kPairs<8>[] = {0.5f, 1, 2};
 template <int n>
 struct Constants {
   static constexpr int kCount = n / 2 - 1;  // of pairs
-  // Coefficients, constant term first, of the product of (t - p^2) over all pairs p, and of that
-  // over all but one, divided by the denominators of Lagrange's polynomials at the pair left out.
+  // `all` are the coefficients, constant term first, of the product of (t - p^2) over all pairs p.
+  // `others` are those of the product over all pairs but one, divided by the denominators of the
+  // Lagrange polynomials at that pair.
   float all[n / 2] = {}, others[kCount][n / 2] = {};
   float powers[kCount][n] = {};
 
@@ -89,7 +91,7 @@ struct InputTransform {  // B^T d
   }
 };
 
-// Values of the polynomial with coefficients g at the points: the Vandermonde matrix.
+// Evaluate the polynomial with coefficients g at the points: multiply by the Vandermonde matrix.
 template <int size, int n>
 inline void evaluate(const Vec* g, Vec* t) {
   constexpr const Constants<n>& c = kConstants<n>;
@@ -105,7 +107,7 @@ inline void evaluate(const Vec* g, Vec* t) {
   }
 }
 
-// The transpose of evaluate.
+// Multiply by the transpose of that matrix.
 template <int size, int n>
 inline void collect(const Vec* t, Vec* y) {
   constexpr const Constants<n>& c = kConstants<n>;
@@ -147,8 +149,8 @@ struct OutputGradientTransform {  // A dy
   static inline void apply(const Vec* y, Vec* t) { evaluate<kFrom, n>(y, t); }
 };
 
-// T d T^T of a square, whose elements `get(i)` reads in row-major order; `put(i, v)` takes those of
-// the result.
+// Compute T d T^T for a square d. get(i) returns its elements in row-major order; put(i, v) takes
+// those of the result.
 template <typename T, typename Get, typename Put>
 inline void transform(Get&& get, Put&& put) {
   alignas(sizeof(Vec)) Vec half[T::kTo * T::kFrom];

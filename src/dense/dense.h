@@ -1,4 +1,4 @@
-// Fully-connected layers on the CPU. Knows nothing of MXNet. All matrices are row by row.
+// Fully-connected layers on the CPU. Knows nothing of MXNet.
 #ifndef DEEPRECT_DENSE_DENSE_H_
 #define DEEPRECT_DENSE_DENSE_H_
 
@@ -6,18 +6,22 @@
 
 namespace deeprect {
 
+// A layer and its inputs. All matrices are row by row: x is rows x inputs, one row for each image,
+// and weight is outputs x inputs.
 struct Dense {
-  int64_t rows;  // of the data, images
-  int64_t inputs, outputs;
+  int64_t rows, inputs, outputs;
+  const float *x, *weight;
 };
 
-// y = x * weight^T + bias; x is rows x inputs, weight outputs x inputs, y rows x outputs. The bits
-// depend on the arguments and the instruction set, not on the number of threads.
-void dense_forward(const Dense& d, const float* x, const float* weight, const float* bias,
-                   float* y);
+struct DenseGradients {
+  float *dx, *dweight, *dbias;
+};
 
-void dense_backward(const Dense& d, const float* dy, const float* x, const float* weight, float* dx,
-                    float* dweight, float* dbias);
+// y = x * weight^T + bias. The bits depend on the arguments and the instruction set, not on the
+// number of threads.
+void dense_forward(const Dense&, const float* bias, float* y);
+
+void dense_backward(const Dense&, const float* dy, const DenseGradients&);
 
 }  // namespace deeprect
 

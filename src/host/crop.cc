@@ -1,24 +1,25 @@
-#include "host/crop.h"
-
+// Crop, resize and normalise a part of an 8-bit RGB image in one pass. Python calls deeprect_crop.
+// The bits do not depend on the instruction set.
 #include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <vector>
 
-#include "simd/target_clones.h"
+#include "host/crop_kernels.h"
 
 namespace {
 
-// One pixel with its three channels; the fourth lane is not used.
+// A pixel with three channels; the fourth lane is not used.
 typedef float Pixel __attribute__((vector_size(16)));
 
-// For each element of a resized axis, the elements of the axis that it is a weighted mean of.
+// For each element of a resized axis: the elements of the image that are averaged, and their
+// weights.
 struct Taps {
-  int64_t most = 0;  // of any element
+  int64_t most = 0;  // elements that are averaged
   std::vector<int64_t> first, count;
   std::vector<float> weights;  // (size, most)
 
-  // [start, stop) of an axis of `length` elements becomes `size` elements.
+  // Resize [start, stop) of an axis of `length` elements to `size` elements.
   Taps(double start, double stop, int64_t length, int64_t size) : first(size), count(size) {
     const double step = (stop - start) / static_cast<double>(size);
     const double reach = std::max(step, 1.0);
@@ -45,27 +46,21 @@ struct Taps {
   const float* of(int64_t i) const { return &weights[i * most]; }
 };
 
-// The weighted mean of `count` rows that lie `stride` apart.
-DEEPRECT_CLONES
-void mean_of_rows(const uint8_t* rows, int64_t stride, const float* weights, int64_t count,
-                  int64_t length, float* out) {
-  for (int64_t i = 0; i < length; ++i) out[i] = weights[0] * static_cast<float>(rows[i]);
-  for (int64_t k = 1; k < count; ++k) {
-    const uint8_t* row = rows + k * stride;
-    for (int64_t i = 0; i < length; ++i) out[i] += weights[k] * static_cast<float>(row[i]);
-  }
-}
-
 }  // namespace
 
+// Turn a box of the image (height, width, 3) into out (3, size, size). The box is top, left, bottom
+// and right, in pixels of the image and fractions of them. The filter is triangular: it
+// interpolates linearly where the image grows, and averages where it shrinks. If `mirrored`, left
+// and right are exchanged. In the end, each value becomes value * scale[c] + offset[c].
 extern "C" void deeprect_crop(const uint8_t* image, int64_t height, int64_t width,
                               const double* box, int64_t size, int mirrored, const float* scale,
                               const float* offset, float* out) {
+  const auto mean_of_rows = deeprect::crop_kernels().mean_of_rows;
   const Taps vertical(box[0], box[2], height, size);
   const Taps horizontal(box[1], box[3], width, size);
   const int64_t left = horizontal.first[0];
   const int64_t right = horizontal.first[size - 1] + horizontal.count[size - 1];
-  std::vector<float> row(3 * (right - left) + 1);  // one more: a pixel is read as four floats
+  std::vector<float> row(3 * (right - left) + 1);  // plus one: a pixel is read as four floats
   const Pixel scales = {scale[0], scale[1], scale[2], 0};
   const Pixel offsets = {offset[0], offset[1], offset[2], 0};
   const int64_t stride = 3 * width;

@@ -1,6 +1,6 @@
-// The graph pass "deeprect", for inference: optimize_for(x, backend="deeprect") replaces every
-// convolution with the rectifier behind it by deeprect_conv_prelu and every fully-connected layer
-// by deeprect_dense, and leaves dropout out.
+// The graph pass "deeprect", for inference. optimize_for(x, backend="deeprect") replaces every
+// convolution and the rectifier after it by deeprect_conv_prelu, replaces every fully-connected
+// layer by deeprect_dense, and removes dropout.
 #include <mxnet/lib_api.h>
 
 #include <algorithm>
@@ -19,13 +19,13 @@ bool has(const Node& node, const char* name, const char* value, bool by_default)
   return found == node.attrs.end() ? by_default : found->second == value;
 }
 
-// Where the pass knows the weight, it must be of a type and in a place that our operators take.
+// Return whether our operators take the weight: a known weight must be float32, on the CPU.
 bool takes_weight(const Node& node) {
   const mxnet::ext::MXTensor* weight = node.inputs[1].node->tensor;
   return !weight || (weight->dtype == mxnet::ext::kFloat32 && weight->ctx.dev_type != "gpu");
 }
 
-// The pad of a convolution that the operator can compute, else -1.
+// Return the pad of a convolution that the operator can compute, or -1.
 int fusable_pad(const Node& node) {
   const bool plain = node.op == "Convolution" && node.inputs.size() == 3 &&
                      has(node, "stride", "(1, 1)", true) && has(node, "dilate", "(1, 1)", true) &&
@@ -54,7 +54,7 @@ bool is_head(const Graph& graph, const Node* node) {
                      [&](const NodeEntry& head) { return head.node == node; });
 }
 
-// Makes input `index` of `consumer` the given output.
+// Make an output the input `index` of a consumer.
 void connect(const NodeEntry& from, Node* consumer, int index) {
   consumer->inputs[index] = from;
   from.node->outputs.push_back({consumer, index});
@@ -71,7 +71,7 @@ void fuse(const Graph& graph, Node* rectifier) {
   const bool prelu = is_prelu(*rectifier);
   if (!prelu && !is_relu(*rectifier)) return;
   Node* const before = rectifier->inputs[0].node;
-  // Copies stand between the two in nets that were built for training.
+  // In nets that were built for training, copies stand between the two.
   Node* last = before;
   const auto ends_here = [&](Node* node) {
     return node->outputs.size() == 1 && !is_head(graph, node);

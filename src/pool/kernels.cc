@@ -1,5 +1,6 @@
-// See pool/kernels.h. DEEPRECT_ISA names the instruction set this file is being compiled for.
-// Vectors run over planes: rows are too short for them, and windows of one vector then are alike.
+// The kernels of max pooling, compiled for DEEPRECT_ISA.
+//
+// Vectorise across planes: rows are shorter than a vector, and then all lanes share one window.
 #include "pool/kernels.h"
 
 #include "simd/vector.h"
@@ -8,14 +9,16 @@ namespace deeprect {
 namespace DEEPRECT_ISA {
 namespace {
 
-// Where v takes the place of the maximum so far; a NaN does, and stays.
+// Return the lanes in which v replaces the maximum so far. A NaN always does, and is never replaced
+// by a number.
 inline Index exceeds(Vec v, Vec best) { return (v > best) | (v != v); }
 
+// The distance of the prefetch, in floats.
 constexpr int64_t kAhead = 2 * kLanes;
 
 inline Vec unchanged(Vec v, int64_t, const float*, int64_t) { return v; }
 
-// Calls f(o, corner) for every window: its number and the number of its first pixel.
+// Call f(o, corner) for every window, with its number and the number of its first pixel.
 template <typename F>
 inline void for_each_window(const PoolStrip& s, F&& f) {
   for (int64_t row = 0; row < s.rows; ++row) {
@@ -76,7 +79,7 @@ void backward(const PoolStrip& s, int64_t planes, const float* dy, const float* 
 
 }  // namespace
 
-extern const PoolKernels pool = {kIsa, kLanes, forward, backward};
+extern const PoolKernels pool_kernels = {kLanes, forward, backward};
 
 }  // namespace DEEPRECT_ISA
 }  // namespace deeprect

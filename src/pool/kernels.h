@@ -1,14 +1,15 @@
-// The kernels of max pooling. pool/kernels.cc is compiled once for each instruction set; every
-// build fills a table.
+// The kernels of max pooling. max_pool.cc divides the work.
 #ifndef DEEPRECT_POOL_KERNELS_H_
 #define DEEPRECT_POOL_KERNELS_H_
 
 #include <cstdint>
 
+#include "simd/isa.h"
+
 namespace deeprect {
 
-// A strip of some planes, which lie `in_plane` and `out_plane` floats apart: `rows` rows of windows
-// and the rows of the map below them, down to the last that a window reaches.
+// A strip of some planes: `rows` rows of windows, and the rows of the map that they reach. The
+// planes are `in_plane` floats apart in the map and `out_plane` in the result.
 struct PoolStrip {
   int64_t window, stride, width, out_width, rows;
   int64_t in_plane, out_plane;
@@ -16,28 +17,17 @@ struct PoolStrip {
   int64_t in_rows() const { return (rows - 1) * stride + window; }
 };
 
-// Kernels take up to `lanes` planes together. x, y and their gradients are the strip's first
-// elements in the first plane; `scratch` has room for lanes * (2 * in_rows * width + rows *
+// A kernel takes up to `lanes` planes at a time. x, y and their gradients are the strip's first
+// elements in the first plane. `scratch` has room for lanes * (2 * in_rows * width + rows *
 // out_width) floats.
 struct PoolKernels {
-  const char* isa;
   int lanes;
   void (*forward)(const PoolStrip&, int64_t planes, const float* x, float* scratch, float* y);
   void (*backward)(const PoolStrip&, int64_t planes, const float* dy, const float* x,
                    float* scratch, float* dx);
 };
 
-namespace baseline {
-extern const PoolKernels pool;
-}
-#if defined(__x86_64__)
-namespace avx2 {
-extern const PoolKernels pool;
-}
-namespace avx512 {
-extern const PoolKernels pool;
-}
-#endif
+DEEPRECT_KERNELS(PoolKernels, pool_kernels)
 
 }  // namespace deeprect
 

@@ -3,68 +3,38 @@
 #include <omp.h>
 
 #include <algorithm>
-#include <cstdlib>
-#include <stdexcept>
-#include <string>
 #include <type_traits>
 #include <vector>
 
+#include "base/arithmetic.h"
 #include "base/huge_pages.h"
 #include "prelu/kernels.h"
 
 namespace deeprect {
 namespace {
 
-// A thread is worth waking for this many elements, about ten microseconds of memory traffic.
+// Add a thread for this many elements: about ten microseconds of memory traffic, against the time
+// to wake the thread. The constants here were chosen on 2026-11-23 against the copies of
+// benchmarks/prelu.py (docs/operator.md).
 constexpr int64_t kElementsPerThread = 1 << 15;
+// Elements of a box: 64 KiB of float32.
 constexpr int64_t kBoxElements = 1 << 14;
-// Terms that one partial sum stands for at least, so that the sums stay small beside the data; and
-// boxes along the outer axis at most, so that adding the partial sums up takes no time.
+// The least number of terms in a partial sum, so that the partial sums are small beside the data.
 constexpr int64_t kTermsPerPartial = 64;
+// The most boxes along the outer axis, so that adding up the partial sums takes little time.
 constexpr int64_t kOuterBoxes = 256;
-// Results of so many bytes will not be found in a cache by whoever reads them.
+// Larger results bypass the caches: they would not stay there until they are read. A forward pass
+// then takes 0.7 to 0.93 of the time of a copy of the same size (docs/operator.md, "Measured").
 constexpr int64_t kStreamingBytes = 1 << 24;
-// Runs shorter than two vectors are slow one by one, and so are rows of few channels: see Slopes.
+// Merge inner axes shorter than two vectors into the channels, and rows shorter than kShortRow into
+// longer rows: see Slopes. One by one they are slow.
 constexpr int64_t kShortInner = 16;
 constexpr int64_t kShortRow = 128;
 
-const KernelTable& choose_kernels() {
-#if defined(__x86_64__)
-  __builtin_cpu_init();
-  const bool has_avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-                        __builtin_cpu_supports("f16c");
-  const bool has_avx512 = has_avx2 && __builtin_cpu_supports("avx512f") &&
-                          __builtin_cpu_supports("avx512bw") &&
-                          __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
-  const KernelTable* const tables[] = {has_avx512 ? &avx512::kernels : nullptr,
-                                       has_avx2 ? &avx2::kernels : nullptr, &baseline::kernels};
-#else
-  const KernelTable* const tables[] = {&baseline::kernels};
-#endif
-  const char* wanted = std::getenv("DEEPRECT_ISA");
-  for (const KernelTable* table : tables) {
-    if (table && (!wanted || std::string(wanted) == table->isa)) return *table;
-  }
-  throw std::runtime_error("DEEPRECT_ISA=" + std::string(wanted) +
-                           ": this processor or build has no such instruction set; unset it, or "
-                           "set baseline, avx2 or avx512");
-}
-
-const KernelTable& kernel_table() {
-  static const KernelTable& table = choose_kernels();
-  return table;
-}
-
-const PReLUKernels<float>& kernels_for(const float*) { return kernel_table().f32; }
-const PReLUKernels<double>& kernels_for(const double*) { return kernel_table().f64; }
-const PReLUKernels<Half>& kernels_for(const Half*) { return kernel_table().f16; }
-
-int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-
-// A division of the tensor into boxes that depends on its extents only, never on the threads.
+// The division of a tensor into boxes. It depends on the extents only, not on the threads.
 struct Grid {
   Extents e;
-  int64_t bn, bc, bi;  // a box's edges
+  int64_t bn, bc, bi;  // the extents of a box
   int64_t n_boxes, c_boxes, i_boxes;
 
   explicit Grid(const Extents& extents) : e(extents) {
@@ -79,7 +49,7 @@ struct Grid {
     i_boxes = ceil_div(e.inner, bi);
   }
   int64_t boxes() const { return n_boxes * c_boxes * i_boxes; }
-  // Each channel has one partial sum in each of these.
+  // The number of partial sums of a channel.
   int64_t partials() const { return n_boxes * i_boxes; }
   int64_t partial_of(int64_t box) const {
     return box / (c_boxes * i_boxes) * i_boxes + box % i_boxes;
@@ -109,9 +79,9 @@ float to_math(Half v) { return half_to_float(v); }
 float to_math(float v) { return v; }
 double to_math(double v) { return v; }
 
-// The slopes in the type that the kernels compute in, and the tensor as the kernels see it. A short
-// inner axis is merged into the channels, and short rows into longer ones, each slope repeated;
-// what is left of the outer axis then, less than a row, is the tail.
+// The slopes in the type of the kernels' arithmetic, and the extents that the kernels get. A short
+// inner axis is merged into the channels, and short rows are merged into longer rows; every slope
+// is then repeated. `tail` is the number of elements that do not fill a longer row.
 template <typename T>
 struct Slopes {
   Extents extents;
@@ -148,56 +118,54 @@ void store_as(U* p, double v) {
 
 }  // namespace
 
-const char* cpu_isa() { return kernel_table().isa; }
-
-void prelu_forward_cpu(const Extents& extents, DType data_type, const void* x_data,
-                       DType alpha_type, const void* alpha, void* y_data) {
-  if (extents.size() == 0) return;
-  with_dtype(data_type, [&](auto* tag) {
+void prelu_forward_cpu(const PReLUForward& pass) {
+  const int64_t size = pass.extents.size();
+  if (size == 0) return;
+  with_dtype(pass.data_type, [&](auto* tag) {
     using T = std::remove_pointer_t<decltype(tag)>;
-    const T* x = static_cast<const T*>(x_data);
-    T* y = static_cast<T*>(y_data);
-    const Slopes<T> slopes(extents, alpha_type, alpha);
+    const T* x = static_cast<const T*>(pass.x);
+    T* y = static_cast<T*>(pass.y);
+    const Slopes<T> slopes(pass.extents, pass.alpha_type, pass.alpha);
     const Math<T>* a = slopes.values.data();
     const Grid grid(slopes.extents);
-    const bool streaming = extents.size() * int64_t(sizeof(T)) >= kStreamingBytes;
-    if (streaming) prefer_huge_pages(y, extents.size() * sizeof(T));
-    const auto forward = kernels_for(tag).forward;
-    grid.for_each_box([&](int64_t i) { forward(grid.e, grid.box(i), streaming, x, a, y); });
+    const bool streaming = size * int64_t(sizeof(T)) >= kStreamingBytes;
+    if (streaming) prefer_huge_pages(y, size * sizeof(T));
+    const auto forward = prelu_kernels().of(tag).forward;
+    grid.for_each_box([&](int64_t i) { forward(grid.e, grid.box(i), streaming, {x, a, y}); });
     if (const int64_t tail = slopes.tail) {
       const int64_t at = grid.e.size();
-      forward({1, tail, 1}, {0, 1, 0, tail, 0, 1}, false, x + at, a, y + at);
+      forward({1, tail, 1}, {0, 1, 0, tail, 0, 1}, false, {x + at, a, y + at});
     }
   });
 }
 
-void prelu_backward_cpu(const Extents& extents, DType data_type, const void* dy_data,
-                        const void* x_data, DType alpha_type, const void* alpha, void* dx_data,
-                        void* grad_alpha) {
-  std::vector<CompensatedSum<double>> sums(extents.channels);
-  if (extents.size() != 0) {
-    with_dtype(data_type, [&](auto* tag) {
+void prelu_backward_cpu(const PReLUBackward& pass) {
+  const int64_t size = pass.extents.size();
+  std::vector<CompensatedSum<double>> sums(pass.extents.channels);
+  if (size != 0) {
+    with_dtype(pass.data_type, [&](auto* tag) {
       using T = std::remove_pointer_t<decltype(tag)>;
-      const T *dy = static_cast<const T*>(dy_data), *x = static_cast<const T*>(x_data);
-      T* dx = static_cast<T*>(dx_data);
-      const Slopes<T> slopes(extents, alpha_type, alpha);
+      const T *dy = static_cast<const T*>(pass.dy), *x = static_cast<const T*>(pass.x);
+      T* dx = static_cast<T*>(pass.dx);
+      const Slopes<T> slopes(pass.extents, pass.alpha_type, pass.alpha);
       const Math<T>* a = slopes.values.data();
       const Grid grid(slopes.extents);
-      const bool streaming = extents.size() * int64_t(sizeof(T)) >= kStreamingBytes;
-      if (streaming) prefer_huge_pages(dx, extents.size() * sizeof(T));
-      const auto backward = kernels_for(tag).backward;
+      const bool streaming = size * int64_t(sizeof(T)) >= kStreamingBytes;
+      if (streaming) prefer_huge_pages(dx, size * sizeof(T));
+      const auto backward = prelu_kernels().of(tag).backward;
       const int64_t columns = grid.e.channels;
       std::vector<CompensatedSum<double>> partial(grid.partials() * columns + slopes.tail);
       grid.for_each_box([&](int64_t i) {
-        backward(grid.e, grid.box(i), streaming, dy, x, a, dx,
-                 partial.data() + grid.partial_of(i) * columns);
+        backward(grid.e, grid.box(i), streaming,
+                 {dy, x, a, dx, partial.data() + grid.partial_of(i) * columns});
       });
       if (const int64_t tail = slopes.tail) {
         const int64_t at = grid.e.size();
-        backward({1, tail, 1}, {0, 1, 0, tail, 0, 1}, false, dy + at, x + at, a, dx + at,
-                 partial.data() + grid.partials() * columns);
+        backward({1, tail, 1}, {0, 1, 0, tail, 0, 1}, false,
+                 {dy + at, x + at, a, dx + at, partial.data() + grid.partials() * columns});
       }
-      // A whole number of times over the channels, each repeated along the merged inner axis.
+      // The partial sums run over the channels a whole number of times. Along a merged inner axis,
+      // every channel has one for each place.
       for (size_t p = 0; p < partial.size();) {
         for (auto& sum : sums) {
           for (int64_t i = 0; i < slopes.inner; ++i) sum.add(partial[p++]);
@@ -205,8 +173,8 @@ void prelu_backward_cpu(const Extents& extents, DType data_type, const void* dy_
       }
     });
   }
-  with_dtype(alpha_type, [&](auto* tag) {
-    auto* out = static_cast<decltype(tag)>(grad_alpha);
+  with_dtype(pass.alpha_type, [&](auto* tag) {
+    auto* out = static_cast<decltype(tag)>(pass.grad_alpha);
     for (const auto& sum : sums) store_as(out++, value(sum));
   });
 }

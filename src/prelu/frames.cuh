@@ -1,5 +1,5 @@
-// Moving runs of elements between memory and registers of the GPU, 16 bytes at once wherever memory
-// is aligned to that. Half precision is stored as such and computed in float.
+// Move runs of elements between memory and registers of the GPU, 16 bytes at once where memory is
+// aligned to 16 bytes. Half precision is stored as such and computed in float.
 #ifndef DEEPRECT_PRELU_FRAMES_CUH_
 #define DEEPRECT_PRELU_FRAMES_CUH_
 
@@ -7,9 +7,8 @@
 #include <cuda_runtime.h>
 
 #include <cstring>
-#include <type_traits>
 
-#include "base/half.h"
+#include "base/dtype.h"
 #include "prelu/math.h"
 
 namespace deeprect {
@@ -18,10 +17,7 @@ constexpr int kVectorBytes = 16;
 
 DEEPRECT_HD int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
 
-template <typename T>
-using Math = std::conditional_t<std::is_same_v<T, double>, double, float>;
-
-// The numbers that one thread moves at once.
+// The numbers that one thread moves at a time.
 template <typename T, int kWidth>
 struct Values {
   Math<T> at[kWidth] = {};
@@ -38,15 +34,16 @@ __device__ inline void store(T* p, T v) {
   *p = v;
 }
 
-// A part of a run of elements: the places [begin, end) of the kWidth elements from `start`, where
-// memory is aligned to a vector. Only the first and the last frame of a run are not full.
+// A part of a run of elements: the places [begin, end) of the kWidth elements from `start` on. At
+// `start`, memory is aligned to a vector. Only the first and the last frame of a run can be
+// partial.
 template <int kWidth>
 struct Frame {
   int64_t start;
   int begin, end;
 
-  // Frame `index` of the run of `length` elements from `first`. `lead` is the place of the tensor's
-  // first element in its vector.
+  // Frame `index` of the run of `length` elements from `first` on. `lead` is the place of the
+  // tensor's first element in its vector.
   __device__ Frame(int64_t first, int64_t length, int64_t index, int lead) {
     const int offset = static_cast<int>((first + lead) % kWidth);
     start = first - offset + index * kWidth;
@@ -57,7 +54,7 @@ struct Frame {
   __device__ bool holds(int place) const { return place >= begin && place < end; }
 };
 
-// Frames of a run, wherever it starts; the last one may be empty.
+// The number of frames of a run, wherever it starts. The last frame may be empty.
 DEEPRECT_HD int64_t frames_of_run(int64_t length, int width) {
   return (length + 2 * (width - 1)) / width;
 }
@@ -90,7 +87,8 @@ __device__ inline void store(T* p, const Frame<kWidth>& frame, const Values<T, k
     for (int i = 0; i < kWidth; ++i) store(elements + i, values.at[i]);
     uint4 bits;
     memcpy(&bits, elements, sizeof(elements));
-    __stwb(reinterpret_cast<uint4*>(p), bits);  // nvcc would split an assignment into its parts
+    __stwb(reinterpret_cast<uint4*>(p),
+           bits);  // nvcc splits an assignment into four
   } else {
 #pragma unroll
     for (int i = 0; i < kWidth; ++i) {

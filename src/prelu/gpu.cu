@@ -1,9 +1,9 @@
-// See prelu/gpu.h; docs/cuda.md explains the design and the numerics.
+// The CUDA kernels of PReLU. docs/cuda.md explains the design and the numerics.
 //
-// The gradient of the slopes is reduced in two stages without atomics: every team of threads leaves
-// one partial sum in the workspace, and a second kernel adds those up for each channel. How the
-// tensor is cut into partial sums depends on its extents only; blocks take the parts by grid-stride
-// loops. Index arithmetic is 64-bit: the compiler divides in 32 bits where the operands allow it.
+// The gradient of the slopes is summed in two stages, without atomics: every team of threads writes
+// one partial sum into the workspace, and a second kernel adds these up for each channel. The cut
+// of a tensor into partial sums depends on its extents only. Blocks take the parts by grid-stride
+// loops. Indices are 64-bit; the compiler's division uses 32 bits where the operands allow it.
 #include <cuda_runtime.h>
 
 #include <algorithm>
@@ -21,20 +21,21 @@ namespace {
 
 constexpr int kThreads = 256;
 constexpr int64_t kMaxBlocks = 1 << 15;
-// Runs shorter than this are read row by row, each column with a sum of its own.
+// No constant here was tuned: the kernels have never run on a GPU (docs/cuda.md).
+//
+// Runs shorter than this are read row by row, and each column has its own sum.
 constexpr int64_t kShortInner = 32;
-// A partial sum stands for about this many elements, or rows, unless that made too many of them.
+// A partial sum is for about this many elements, or rows; for more of them in large tensors, so
+// that a channel has at most kMaxSlices partial sums.
 constexpr int64_t kSliceElements = 4096;
 constexpr int64_t kSliceRows = 32;
 constexpr int64_t kMaxSlices = 1024;
 constexpr int kFinishTeam = 32;
 
-DEEPRECT_HD int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-
 // ---- sums ----
 
-// Adds dy * x for x <= 0, with the rounding errors of the product and of the sum carried along: the
-// result is as if computed in twice the precision (Ogita, Rump and Oishi 2005, algorithm Dot2).
+// Add dy * x for x <= 0, and keep the rounding errors of the product and of the sum. The result is
+// as if computed in twice the precision (Ogita, Rump and Oishi 2005, algorithm Dot2).
 template <typename M>
 __device__ inline void add_term(CompensatedSum<M>* sum, M dy, M x) {
   const M term = prelu_grad_alpha<M>(dy, x);
@@ -42,8 +43,8 @@ __device__ inline void add_term(CompensatedSum<M>* sum, M dy, M x) {
   if (!(x > M(0))) sum->error += fma(dy, x, -term);
 }
 
-// Adds up the sums of the threads that are `stride` apart, in a tree; the first of every `members`
-// such threads gets the result. Called by all threads of the block, `members` a power of two.
+// Add up the sums of `members` threads that are `stride` apart, in a tree; the first of them gets
+// the result. All threads of the block must call it. `members` is a power of two.
 template <typename M, int kCount>
 __device__ inline void add_up(CompensatedSum<M> (&sum)[kCount], int stride, int members) {
   __shared__ M sums[kCount][kThreads];
@@ -98,7 +99,8 @@ __global__ void forward(Extents e, int lead, const T* x, const A* alpha, T* y) {
   }
 }
 
-// The cut of a tensor whose runs are long: every channel into slices, a team of threads to each.
+// The cut of a tensor whose runs are long: every channel is cut into slices, and a team of threads
+// sums each slice.
 struct RunCut {
   int64_t slices;
   int team;
@@ -147,8 +149,8 @@ __global__ void backward_runs(Extents e, RunCut cut, int lead, const T* dy, cons
   }
 }
 
-// The cut of a tensor whose runs are short, taken as a matrix of outer rows and channels * inner
-// columns: a block sums `lanes` vectors of columns over a slice of the rows.
+// The cut of a tensor whose runs are short. It is a matrix of outer rows and channels * inner
+// columns; a block sums `lanes` vectors of columns over a slice of the rows.
 struct ColumnCut {
   int64_t columns, slices, slice_rows;
 
@@ -156,8 +158,8 @@ struct ColumnCut {
     slice_rows = std::max({kSliceRows, kSliceElements / columns, ceil_div(e.outer, kMaxSlices)});
     slices = ceil_div(e.outer, slice_rows);
   }
-  // Threads of a block side by side in a row: enough for the columns, but leaving eight rows to
-  // work on at once where there are so many.
+  // The number of a block's threads in one row: enough for the columns, but few enough that the
+  // block works on eight rows at once, if there are eight.
   int lanes(int64_t outer, int width) const {
     int rows = 1, lanes = 1;
     while (rows < 8 && rows < outer) rows *= 2;
@@ -203,7 +205,7 @@ __global__ void backward_columns(Extents e, ColumnCut cut, int lanes, const T* d
   }
 }
 
-// Sums the partial sums [slices][channels][repeat] of each channel.
+// Add up the partial sums [slices][channels][repeat] of each channel.
 template <typename M, typename A>
 __global__ void finish(int64_t slices, int64_t channels, int64_t repeat,
                        const CompensatedSum<M>* partial, A* grad_alpha) {
@@ -235,15 +237,16 @@ void launch(void (*kernel)(P...), int64_t blocks, void* stream, std::common_type
   const cudaError_t error = cudaLaunchKernel(kernel, grid, dim3(kThreads), pointers, 0,
                                              static_cast<cudaStream_t>(stream));
   if (error == cudaSuccess) return;
-  cudaGetLastError();  // reported here; MXNet's next check shall not find it again
+  cudaGetLastError();  // clear the error, so that MXNet's next check does not find it again
   throw std::runtime_error(
-      std::string("deeprect_prelu: the GPU did not take the kernel: ") + cudaGetErrorString(error) +
+      std::string("the GPU did not take the kernel: ") + cudaGetErrorString(error) +
       (error == cudaErrorNoKernelImageForDevice || error == cudaErrorUnsupportedPtxVersion
-           ? "; build deeprect_gluon again with this GPU's architecture in DEEPRECT_CUDA_ARCHS"
+           ? "; build deeprect_gluon again with this "
+             "GPU's architecture in DEEPRECT_CUDA_ARCHS"
            : ""));
 }
 
-// Calls f with null pointers of the types of the data and of the slopes.
+// Call f with null pointers to the types of the data and of the slopes.
 template <typename F>
 void with_types(DType data, DType alpha, F&& f) {
   with_dtype(data, [&](auto* tag) {
@@ -255,7 +258,7 @@ void with_types(DType data, DType alpha, F&& f) {
   });
 }
 
-// The place of the pointers' first element in its vector, if it is the same for all; otherwise -1.
+// Return the place of the pointers' first element in its vector, or -1 if the places differ.
 template <typename T>
 int common_lead(std::initializer_list<const void*> pointers) {
   const auto offset = [](const void* p) { return reinterpret_cast<uintptr_t>(p) % kVectorBytes; };
@@ -266,7 +269,7 @@ int common_lead(std::initializer_list<const void*> pointers) {
   return static_cast<int>(first / sizeof(T));
 }
 
-// Calls f with the number of elements that a thread moves at once.
+// Call f with the number of elements that a thread moves at a time.
 template <typename T, typename F>
 void with_width(bool vectorised, F&& f) {
   if (vectorised) {
@@ -278,18 +281,18 @@ void with_width(bool vectorised, F&& f) {
 
 }  // namespace
 
-void prelu_forward_gpu(const Extents& extents, DType data_type, const void* x, DType alpha_type,
-                       const void* alpha, void* y, void* stream) {
+void prelu_forward_gpu(const PReLUForward& pass, void* stream) {
+  const Extents& extents = pass.extents;
   if (extents.size() == 0) return;
-  with_types(data_type, alpha_type, [&](auto* data_tag, auto* alpha_tag) {
+  with_types(pass.data_type, pass.alpha_type, [&](auto* data_tag, auto* alpha_tag) {
     using T = std::remove_pointer_t<decltype(data_tag)>;
     using A = std::remove_pointer_t<decltype(alpha_tag)>;
-    const int lead = common_lead<T>({x, y});
+    const int lead = common_lead<T>({pass.x, pass.y});
     with_width<T>(lead >= 0, [&](auto width) {
       constexpr int kWidth = decltype(width)::value;
       launch(forward<T, A, kWidth>, ceil_div(frames_of_run(extents.size(), kWidth), kThreads),
-             stream, extents, std::max(lead, 0), static_cast<const T*>(x),
-             static_cast<const A*>(alpha), static_cast<T*>(y));
+             stream, extents, std::max(lead, 0), static_cast<const T*>(pass.x),
+             static_cast<const A*>(pass.alpha), static_cast<T*>(pass.y));
     });
   });
 }
@@ -301,20 +304,19 @@ int64_t prelu_backward_gpu_workspace(const Extents& e, DType data_type) {
   return partials * 2 * (data_type == DType::kFloat64 ? sizeof(double) : sizeof(float));
 }
 
-void prelu_backward_gpu(const Extents& e, DType data_type, const void* dy, const void* x,
-                        DType alpha_type, const void* alpha, void* dx, void* grad_alpha,
-                        void* workspace, void* stream) {
+void prelu_backward_gpu(const PReLUBackward& pass, void* workspace, void* stream) {
+  const Extents& e = pass.extents;
   if (e.channels == 0) return;
-  with_types(data_type, alpha_type, [&](auto* data_tag, auto* alpha_tag) {
+  with_types(pass.data_type, pass.alpha_type, [&](auto* data_tag, auto* alpha_tag) {
     using T = std::remove_pointer_t<decltype(data_tag)>;
     using A = std::remove_pointer_t<decltype(alpha_tag)>;
     using Sum = CompensatedSum<Math<T>>;
     const auto backward = [&](auto* kernel, int64_t blocks, const auto& cut, int layout) {
-      launch(kernel, blocks, stream, e, cut, layout, static_cast<const T*>(dy),
-             static_cast<const T*>(x), static_cast<const A*>(alpha), static_cast<T*>(dx),
-             static_cast<Sum*>(workspace));
+      launch(kernel, blocks, stream, e, cut, layout, static_cast<const T*>(pass.dy),
+             static_cast<const T*>(pass.x), static_cast<const A*>(pass.alpha),
+             static_cast<T*>(pass.dx), static_cast<Sum*>(workspace));
     };
-    const int lead = common_lead<T>({dy, x, dx});
+    const int lead = common_lead<T>({pass.dy, pass.x, pass.dx});
     int64_t slices = 0, repeat = 1;
     if (e.size() == 0) {
       // Nothing to sum: the second stage writes zeros.
@@ -339,7 +341,8 @@ void prelu_backward_gpu(const Extents& e, DType data_type, const void* dy, const
       });
     }
     launch(finish<Math<T>, A>, ceil_div(e.channels, kThreads / kFinishTeam), stream, slices,
-           e.channels, repeat, static_cast<const Sum*>(workspace), static_cast<A*>(grad_alpha));
+           e.channels, repeat, static_cast<const Sum*>(workspace),
+           static_cast<A*>(pass.grad_alpha));
   });
 }
 

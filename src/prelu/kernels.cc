@@ -1,21 +1,47 @@
-// See prelu/kernels.h. DEEPRECT_ISA names the instruction set this file is being compiled for.
+// The vector kernels of PReLU, compiled for DEEPRECT_ISA.
 //
-// Sums of the slope's gradient run in kWidth fixed lanes and are folded in a fixed order, whatever
-// the vector width: every build returns the same bits.
+// Sums of the slope's gradient have kWidth lanes and are added up in a fixed order, whatever the
+// width of the registers: every instruction set returns the same bits.
 #include "prelu/kernels.h"
 
 #include <cstdint>
 #include <type_traits>
 
-#include "prelu/vector.h"
+#include "simd/vector.h"
 
 namespace deeprect {
 namespace DEEPRECT_ISA {
 namespace {
 
+constexpr int kWidth = 8;
 constexpr int kUnroll = 2;
 constexpr int kStep = kWidth * kUnroll;
+// The distance of the prefetch: a page of 4 KiB, where the hardware prefetcher stops. Chosen on
+// 2026-11-23 (docs/operator.md, "How it is fast").
 constexpr int kPrefetchBytes = 4096;
+
+template <typename T>
+using Vectors = Vector<T, kWidth>;
+using Doubles = Vectors<double>;
+
+inline float load_one(const float* p) { return *p; }
+inline double load_one(const double* p) { return *p; }
+inline float load_one(const Half* p) { return half_to_float(*p); }
+inline void store_one(float* p, float v) { *p = v; }
+inline void store_one(double* p, double v) { *p = v; }
+inline void store_one(Half* p, float v) { *p = float_to_half(v); }
+
+// Call f with a function that stores a vector; past the caches if `streaming` and if `start` is
+// aligned.
+template <typename T, typename F>
+inline void with_store(bool streaming, const T* start, F&& f) {
+  using V = Vectors<Math<T>>;
+  if (streaming && reinterpret_cast<uintptr_t>(start) % 64 == 0) {
+    f([](T* p, V v) { stream<kWidth>(p, v); });
+  } else {
+    f([](T* p, V v) { store<kWidth>(p, v); });
+  }
+}
 
 template <typename T>
 struct SumOf {
@@ -30,10 +56,10 @@ struct SumOf<double> {
 template <typename T, typename V>
 using Sum = typename SumOf<T>::template type<V>;
 
-inline Doubles widen(Vector<float> v) { return __builtin_convertvector(v, Doubles); }
+inline Doubles widen(Vectors<float> v) { return __builtin_convertvector(v, Doubles); }
 inline Doubles widen(Doubles v) { return v; }
 
-// What rounding took from product = a * b.
+// The rounding error of product = a * b.
 inline double product_error(double a, double b, double product) {
   return __builtin_fma(a, b, -product);
 }
@@ -47,7 +73,7 @@ inline Doubles product_error(Doubles a, Doubles b, Doubles product) {
 #endif
 }
 
-// Adds the terms of the slope's gradient, prelu_grad_alpha in vector form.
+// Add the terms of the slope's gradient: prelu_grad_alpha for vectors.
 template <typename V>
 inline void add_terms(PlainSum<V>& s, V dy, V x) {
   s.add(x > V{} ? V{} : dy * x);
@@ -59,8 +85,8 @@ inline void add_terms(CompensatedSum<V>& s, V dy, V x) {
   s.error += x > V{} ? V{} : product_error(dy, x, product);
 }
 
-// Asks for the data of a step some time before it is needed. The processor does so by itself within
-// a page of 4 KiB, but not into the next.
+// Prefetch the data of a later step. The hardware prefetcher does this within a page of 4 KiB, but
+// not across pages.
 template <typename T>
 inline void prefetch_step(const T* p) {
   const char* ahead = reinterpret_cast<const char*>(p) + kPrefetchBytes;
@@ -72,7 +98,7 @@ inline void prefetch_step(const T* p) {
 template <typename T, typename Store>
 inline void forward_run(const T* x, Math<T> a, T* y, int64_t n, Store store) {
   const auto step = [&](int64_t i) {
-    const Vector<Math<T>> v = load(x + i);
+    const Vectors<Math<T>> v = load<kWidth>(x + i);
     store(y + i, v > 0 ? v : a * v);
   };
   int64_t i = 0;
@@ -84,7 +110,7 @@ inline void forward_run(const T* x, Math<T> a, T* y, int64_t n, Store store) {
   for (; i < n; ++i) store_one(y + i, prelu(load_one(x + i), a));
 }
 
-// The sum of one slope's gradient over any number of runs.
+// The gradient of one slope, summed over any number of runs.
 template <typename T>
 struct RunSum {
   Sum<T, Doubles> lanes[kUnroll];
@@ -109,10 +135,10 @@ struct RunSum {
 template <typename T, typename Store>
 inline void backward_run(const T* dy, const T* x, Math<T> a, T* dx, int64_t n, RunSum<T>& total,
                          Store store) {
-  using V = Vector<Math<T>>;
+  using V = Vectors<Math<T>>;
   RunSum<T> s = total;
   const auto step = [&](int64_t i, int lane) {
-    const V v = load(x + i), g = load(dy + i);
+    const V v = load<kWidth>(x + i), g = load<kWidth>(dy + i);
     store(dx + i, v > V{} ? g : a * g);
     add_terms(s.lanes[lane], widen(g), widen(v));
   };
@@ -136,8 +162,8 @@ inline void backward_run(const T* dy, const T* x, Math<T> a, T* dx, int64_t n, R
 template <typename T, typename Store>
 inline void forward_row(const T* x, const Math<T>* a, T* y, int64_t n, Store store) {
   const auto step = [&](int64_t i) {
-    const Vector<Math<T>> v = load(x + i);
-    store(y + i, v > 0 ? v : load(a + i) * v);
+    const Vectors<Math<T>> v = load<kWidth>(x + i);
+    store(y + i, v > 0 ? v : load<kWidth>(a + i) * v);
   };
   int64_t i = 0;
   for (; i + kStep <= n; i += kStep) {
@@ -148,7 +174,7 @@ inline void forward_row(const T* x, const Math<T>* a, T* y, int64_t n, Store sto
   for (; i < n; ++i) store_one(y + i, prelu(load_one(x + i), a[i]));
 }
 
-// The sums of the slopes' gradients over any number of rows, kColumns of them.
+// The gradients of kColumns slopes, summed over any number of rows.
 template <typename T>
 struct RowSums {
   double sum[kColumns] = {};
@@ -173,26 +199,26 @@ struct RowSums {
     if constexpr (sizeof(V) == sizeof(double))
       return *p;
     else
-      return load(p);
+      return load<kWidth>(p);
   }
   static void write(double* p, double v) { *p = v; }
-  static void write(double* p, Doubles v) { store(p, v); }
+  static void write(double* p, Doubles v) { store<kWidth>(p, v); }
 };
 
-// kRows rows of n elements, `stride` apart: the sums are read and written once for all of them.
+// Take kRows rows of n elements, `stride` apart, at a time, and read and write the sums once.
 template <int kRows, typename T, typename Store>
 inline void backward_rows(const T* dy, const T* x, const Math<T>* a, T* dx, int64_t n,
                           int64_t stride, RowSums<T>& sums, Store store) {
-  using V = Vector<Math<T>>;
+  using V = Vectors<Math<T>>;
   int64_t i = 0;
   for (; i + kWidth <= n; i += kWidth) {
-    const V slopes = load(a + i);
+    const V slopes = load<kWidth>(a + i);
     auto s = sums.template get<Doubles>(i);
     for (int r = 0; r < kRows; ++r) {
       const int64_t at = i + r * stride;
       __builtin_prefetch(x + at + kRows * stride);
       __builtin_prefetch(dy + at + kRows * stride);
-      const V v = load(x + at), g = load(dy + at);
+      const V v = load<kWidth>(x + at), g = load<kWidth>(dy + at);
       store(dx + at, v > V{} ? g : slopes * g);
       add_terms(s, widen(g), widen(v));
     }
@@ -213,8 +239,10 @@ inline void backward_rows(const T* dy, const T* x, const Math<T>* a, T* dx, int6
 // ---- boxes ----
 
 template <typename T>
-void forward(const Extents& e, const Box& b, bool streaming, const T* x, const Math<T>* alpha,
-             T* y) {
+void forward(const Extents& e, const Box& b, bool streaming, ForwardTensors<T> f) {
+  const T* const x = f.x;
+  const Math<T>* const alpha = f.alpha;
+  T* const y = f.y;
   for (int64_t n = b.n0; n < b.n1; ++n) {
     if (e.inner == 1) {
       const int64_t at = n * e.channels + b.c0;
@@ -232,8 +260,10 @@ void forward(const Extents& e, const Box& b, bool streaming, const T* x, const M
 }
 
 template <typename T>
-void backward_box_of_rows(const Extents& e, const Box& b, bool streaming, const T* dy, const T* x,
-                          const Math<T>* alpha, T* dx, CompensatedSum<double>* grad_alpha) {
+void backward_box_of_rows(const Extents& e, const Box& b, bool streaming, BackwardTensors<T> f) {
+  const T *const dy = f.dy, *const x = f.x;
+  const Math<T>* const alpha = f.alpha;
+  T* const dx = f.dx;
   RowSums<T> sums;
   const int64_t stride = e.channels, columns = b.c1 - b.c0;
   int64_t n = b.n0;
@@ -245,21 +275,23 @@ void backward_box_of_rows(const Extents& e, const Box& b, bool streaming, const 
       });
     }
   };
-  // Lines that bypass the caches are best written one after another.
+  // Cache lines that bypass the caches are written fastest one after another.
   if (!streaming) rows(std::integral_constant<int, 4>());
   rows(std::integral_constant<int, 1>());
   for (int64_t j = 0; j < columns; ++j) {
-    grad_alpha[b.c0 + j] = compensated(sums.template get<double>(j));
+    f.grad_alpha[b.c0 + j] = compensated(sums.template get<double>(j));
   }
 }
 
 template <typename T>
-void backward(const Extents& e, const Box& b, bool streaming, const T* dy, const T* x,
-              const Math<T>* alpha, T* dx, CompensatedSum<double>* grad_alpha) {
+void backward(const Extents& e, const Box& b, bool streaming, BackwardTensors<T> f) {
   if (e.inner == 1) {
-    backward_box_of_rows(e, b, streaming, dy, x, alpha, dx, grad_alpha);
+    backward_box_of_rows(e, b, streaming, f);
     return;
   }
+  const T *const dy = f.dy, *const x = f.x;
+  const Math<T>* const alpha = f.alpha;
+  T* const dx = f.dx;
   RunSum<T> sums[kRuns];
   for (int64_t n = b.n0; n < b.n1; ++n) {
     for (int64_t c = b.c0; c < b.c1; ++c) {
@@ -269,16 +301,12 @@ void backward(const Extents& e, const Box& b, bool streaming, const T* dy, const
       });
     }
   }
-  for (int64_t c = b.c0; c < b.c1; ++c) grad_alpha[c] = sums[c - b.c0].fold();
+  for (int64_t c = b.c0; c < b.c1; ++c) f.grad_alpha[c] = sums[c - b.c0].fold();
 }
-
-#define DEEPRECT_STRING_(x) #x
-#define DEEPRECT_STRING(x) DEEPRECT_STRING_(x)
 
 }  // namespace
 
-extern const KernelTable kernels = {
-    DEEPRECT_STRING(DEEPRECT_ISA),
+extern const PReLUKernels prelu_kernels = {
     {forward<float>, backward<float>},
     {forward<double>, backward<double>},
     {forward<Half>, backward<Half>},

@@ -1,27 +1,16 @@
-// The vector kernels of the CPU operator. prelu/kernels.cc is compiled once for each instruction
-// set, and every build fills one of these tables; prelu/cpu.cc chooses among them at run time.
+// The vector kernels of PReLU on the CPU. cpu.cc divides the work.
 #ifndef DEEPRECT_PRELU_KERNELS_H_
 #define DEEPRECT_PRELU_KERNELS_H_
 
 #include "base/compensated_sum.h"
-#include "base/half.h"
+#include "base/dtype.h"
 #include "prelu/math.h"
+#include "simd/isa.h"
 
 namespace deeprect {
 
-// Half precision is computed in float.
-template <typename T>
-struct MathType {
-  using type = T;
-};
-template <>
-struct MathType<Half> {
-  using type = float;
-};
-template <typename T>
-using Math = typename MathType<T>::type;
-
-// Most channels that a box may have: of a tensor whose inner axis is one element, and of any other.
+// The most channels that a box may have: of a tensor whose inner axis is one element, and of any
+// other tensor.
 constexpr int kColumns = 512;
 constexpr int kRuns = 32;
 
@@ -31,33 +20,40 @@ struct Box {
 };
 
 template <typename T>
+struct ForwardTensors {
+  const T* x;
+  const Math<T>* alpha;
+  T* y;
+};
+
+template <typename T>
+struct BackwardTensors {
+  const T *dy, *x;
+  const Math<T>* alpha;
+  T* dx;
+  CompensatedSum<double>* grad_alpha;
+};
+
+// `streaming` keeps the result out of the caches. It is correct for any size, and faster for large
+// results.
+template <typename T>
+struct PReLUKernelsOf {
+  void (*forward)(const Extents&, const Box&, bool streaming, ForwardTensors<T>);
+  // Writes dx in the box, and into grad_alpha[c] the part of the box in the gradient of slope c.
+  void (*backward)(const Extents&, const Box&, bool streaming, BackwardTensors<T>);
+};
+
 struct PReLUKernels {
-  // Streaming keeps the result out of the caches: sound for any size, and faster for large ones.
-  void (*forward)(const Extents&, const Box&, bool streaming, const T* x, const Math<T>* alpha,
-                  T* y);
-  // Writes dx in the box, and into grad_alpha[c] the box's own part of the gradient of slope c.
-  void (*backward)(const Extents&, const Box&, bool streaming, const T* dy, const T* x,
-                   const Math<T>* alpha, T* dx, CompensatedSum<double>* grad_alpha);
+  PReLUKernelsOf<float> f32;
+  PReLUKernelsOf<double> f64;
+  PReLUKernelsOf<Half> f16;
+
+  const PReLUKernelsOf<float>& of(const float*) const { return f32; }
+  const PReLUKernelsOf<double>& of(const double*) const { return f64; }
+  const PReLUKernelsOf<Half>& of(const Half*) const { return f16; }
 };
 
-struct KernelTable {
-  const char* isa;
-  PReLUKernels<float> f32;
-  PReLUKernels<double> f64;
-  PReLUKernels<Half> f16;
-};
-
-namespace baseline {
-extern const KernelTable kernels;
-}
-#if defined(__x86_64__)
-namespace avx2 {
-extern const KernelTable kernels;
-}
-namespace avx512 {
-extern const KernelTable kernels;
-}
-#endif
+DEEPRECT_KERNELS(PReLUKernels, prelu_kernels)
 
 }  // namespace deeprect
 

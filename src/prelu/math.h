@@ -1,20 +1,16 @@
-// The arithmetic of PReLU (He et al. 2015, section 2.1), element by element, and the index map that
-// tells which slope belongs to an element. Shared by the CPU kernels, the CUDA kernels and tests.
+// The arithmetic of PReLU on one element (He et al. 2015, section 2.1), and the map from an element
+// to its slope. Shared by the CPU kernels and the CUDA kernels.
 #ifndef DEEPRECT_PRELU_MATH_H_
 #define DEEPRECT_PRELU_MATH_H_
 
 #include <cstdint>
 
-#ifdef __CUDACC__
-#define DEEPRECT_HD __host__ __device__ __forceinline__
-#else
-#define DEEPRECT_HD inline
-#endif
+#include "base/arithmetic.h"
 
 namespace deeprect {
 
-// A tensor seen as outer x channels x inner, in memory order; one slope per channel.
-// NCHW has inner = H*W, NHWC and NxC have inner = 1; a shared slope is one channel that holds all.
+// A tensor as outer x channels x inner, in memory order, with one slope for each channel. NCHW has
+// inner = H*W; NHWC and NxC have inner = 1. A tensor with a shared slope is one channel.
 struct Extents {
   int64_t outer;
   int64_t channels;
@@ -36,8 +32,8 @@ DEEPRECT_HD T prelu_grad_data(T dy, T x, T a) {
   return x > T(0) ? dy : a * dy;
 }
 
-// The element's term of dE/da: dE/dy * (0 for x > 0, x otherwise). A select and not a product with
-// a mask, so that an infinite x in the positive branch adds nothing.
+// The term of dE/da: dE/dy * (0 for x > 0, x otherwise). This is a select and not a product with a
+// mask, so that an infinite x in the positive branch adds nothing.
 template <typename Sum, typename T>
 DEEPRECT_HD Sum prelu_grad_alpha(T dy, T x) {
   return x > T(0) ? Sum(0) : Sum(dy) * Sum(x);

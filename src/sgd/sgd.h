@@ -1,5 +1,5 @@
-// Stochastic gradient descent with momentum in one pass over memory. The same bits for any number
-// of threads and any instruction set.
+// Stochastic gradient descent with momentum, in one pass over memory. The bits do not depend on the
+// number of threads or the instruction set.
 #ifndef DEEPRECT_SGD_SGD_H_
 #define DEEPRECT_SGD_SGD_H_
 

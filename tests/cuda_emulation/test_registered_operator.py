@@ -19,10 +19,10 @@ MXNET = Path(mx.__file__).parent
 def operator(tmp_path_factory):
     built = build(
         tmp_path_factory.mktemp("operator") / "operator.so",
-        *("-O1", "-DDEEPRECT_WITH_CUDA", '-DDEEPRECT_VERSION="test"'),
+        *("-O1", "-DDEEPRECT_WITH_CUDA"),
         *("-Wl,-Bsymbolic", "-Wno-unused-parameter", f"-isystem{MXNET / 'include'}"),
         sources=(
-            *(SOURCES / "prelu/op.cc", MXNET / "src" / "lib_api.cc"),
+            *(SOURCES / "prelu/op.cc", SOURCES / "mxnet/op.cc", MXNET / "src/lib_api.cc"),
             *(HERE / "emulated_operator.cc", library.PATH),
         ),
     )
