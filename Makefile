@@ -1,6 +1,6 @@
 .DEFAULT_GOAL := help
 PYTHON_OF_PROJECT := .venv/bin/python
-CXX_SOURCES := $(wildcard src/*.h src/*.cc src/*.cu src/*.cuh tests/*/*.h tests/*/*.cc examples/*/*.h examples/*/*.cc)
+CXX_SOURCES := $(wildcard src/*/*.h src/*/*.cc src/*/*.cu src/*/*.cuh tests/*/*.h tests/*/*.cc examples/*/*.h examples/*/*.cc)
 
 .PHONY: help setup demo train-smoke test test-all deploy-check sanitize bench reproduce reproduce-quick lint format clean
 
@@ -9,7 +9,7 @@ help: ## Show what can be made
 
 setup: .venv/.ready ## Make .venv: dependencies, the project, Horovod
 
-.venv/.ready: requirements.txt pyproject.toml setup.py scripts/setup.sh $(wildcard src/*)
+.venv/.ready: requirements.txt pyproject.toml setup.py scripts/setup.sh $(wildcard src/*/*)
 	scripts/setup.sh
 	touch $@
 

@@ -38,30 +38,14 @@ FLAGS = [
 LINK_FLAGS = ["-Wl,-Bsymbolic"]
 # Vectors wider than the instruction set's registers never cross a function that is not inlined.
 KERNEL_FLAGS = ["-Wno-psabi", "-Wno-ignored-attributes"]
-SOURCES = [
-    *("src/register.cc", "src/prelu_cpu.cc", "src/normal.cc", "src/crop.cc"),
-    *(
-        "src/register_conv.cc",
-        "src/conv_prelu.cc",
-        "src/winograd.cc",
-        "src/register_dense.cc",
-        "src/dense.cc",
-        "src/register_pool.cc",
-        "src/max_pool.cc",
-        "src/scratch.cc",
-        "src/fuse_pass.cc",
-        "src/register_sgd.cc",
-        "src/sgd.cc",
-    ),
-]
-# The kernels are compiled once for each of these; the library chooses at run time.
+SOURCES = sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("src/*/*.cc"))
+# Kernels are compiled once for each instruction set; the library chooses among them at run time.
+KERNELS = [source for source in SOURCES if source.endswith("kernels.cc")]
 # Convolutions and dense layers are not bound to one rounding: their products may be added fused.
-KERNELS = {
-    "src/prelu_kernels.cc": [],
+FLAGS_OF_KERNELS = {
     # Its runs of zeros are too short for a call of memset.
-    "src/winograd_kernels.cc": ["-ffp-contract=fast", "-fno-tree-loop-distribute-patterns"],
-    "src/product_kernels.cc": ["-ffp-contract=fast"],
-    "src/pool_kernels.cc": [],
+    "src/conv/kernels.cc": ["-ffp-contract=fast", "-fno-tree-loop-distribute-patterns"],
+    "src/product/kernels.cc": ["-ffp-contract=fast"],
 }
 INSTRUCTION_SETS = {"baseline": []}
 if platform.machine() in ("x86_64", "AMD64"):
@@ -71,7 +55,7 @@ if platform.machine() in ("x86_64", "AMD64"):
         *("-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl"),
     ]
 # CUDA kernels: IEEE arithmetic, as on the CPU. The default architectures by nvcc's version.
-CUDA_SOURCE = "src/prelu_gpu.cu"
+CUDA_SOURCE = "src/prelu/gpu.cu"
 CUDA_FLAGS = ["-std=c++17", "-O3", "-fmad=false", "-Xcompiler=-fPIC,-Wall"]
 CUDA_ARCHS = {
     (13, 0): "75 80 90",
@@ -194,9 +178,10 @@ class BuildLibrary(build_ext):
             )
 
         objects = compile_sources([str(mxnet / "src/lib_api.cc")], "mxnet", "-w")
-        objects += compile_sources(SOURCES, "common")
+        objects += compile_sources([s for s in SOURCES if s not in KERNELS], "common")
         for name, extra in INSTRUCTION_SETS.items():
-            for source, own in KERNELS.items():
+            for source in KERNELS:
+                own = FLAGS_OF_KERNELS.get(source, [])
                 objects += compile_sources(
                     [source], name, f"-DDEEPRECT_ISA={name}", *KERNEL_FLAGS, *extra, *own
                 )
@@ -274,7 +259,7 @@ setup(
         Extension(
             "deeprect_gluon.libdeeprect",
             sources=[],
-            depends=[str(p) for p in sorted(ROOT.glob("src/*"))],
+            depends=[str(p) for p in sorted(ROOT.glob("src/*/*"))],
         )
     ],
     cmdclass={"build_ext": BuildLibrary, "build_py": BuildPython, "bdist_wheel": BuildWheel},

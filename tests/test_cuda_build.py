@@ -1,4 +1,4 @@
-"""The CUDA compiler's view of src/prelu_gpu.cu, and setup.py's choice of what to build."""
+"""The CUDA compiler's view of src/prelu/gpu.cu, and setup.py's choice of what to build."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_kernels_compile_without_spills(arch, tmp_path):
     command = [NVCC, "-std=c++17", "-O3", "-fmad=false", f"-arch=sm_{arch}", "-Xptxas=-v"]
     command += ["-Werror=all-warnings", f"-I{ROOT / 'src'}", "-cubin", "-o", str(tmp_path / "out")]
     result = subprocess.run(
-        [*command, str(ROOT / "src/prelu_gpu.cu")], capture_output=True, text=True, check=False
+        [*command, str(ROOT / "src/prelu/gpu.cu")], capture_output=True, text=True, check=False
     )
     assert result.returncode == 0, result.stderr
     # Three kernels in two widths for each of four pairs of types; the last stage knows three pairs.
@@ -44,7 +44,7 @@ def test_vectors_move_by_16_bytes(tmp_path):
         "-o",
         str(out),
     ]
-    subprocess.run([*command, str(ROOT / "src/prelu_gpu.cu")], check=True)
+    subprocess.run([*command, str(ROOT / "src/prelu/gpu.cu")], check=True)
     ptx = out.read_text()
     # In each vectorised kernel: forward reads x, the two backwards read x and dy; each writes once.
     assert len(re.findall(r"ld\.global\.(?:nc\.)?(?:v4\.[fu]32|v2\.f64)", ptx)) == 4 * (1 + 2 + 2)

@@ -19,9 +19,10 @@ def reports(run_program):
     return {isa: json.loads(run_program("operator_bits", DEEPRECT_ISA=isa)) for isa in AVAILABLE}
 
 
-def test_bits_do_not_depend_on_threads_or_instruction_set(reports):
+@pytest.mark.parametrize("name", ["prelu", "sgd", "crop", "normal"])
+def test_bits_do_not_depend_on_threads_or_instruction_set(reports, name):
     assert [report["isa"] for report in reports.values()] == AVAILABLE
-    assert len({digest for report in reports.values() for digest in report["digests"]}) == 1
+    assert len({digest for report in reports.values() for digest in report["digests"][name]}) == 1
 
 
 def test_half_conversions_are_numpys_in_every_instruction_set(reports):

@@ -100,10 +100,15 @@ def test_bad_arguments_are_named():
         with pytest.raises(mx.MXNetError, match=message):
             mx.nd.deeprect_sgd_update(*arguments, **SETTINGS)
     for changed, message in (
-        ({"lr": "fast"}, "lr=fast is not a finite number"),
-        ({"wd": float("nan")}, "wd=nan is not a finite number"),
+        ({"lr": "fast"}, "lr=fast is not supported; it must be a finite number"),
+        ({"wd": float("nan")}, "wd=nan is not supported; it must be a finite number"),
+        (
+            {"clip_gradient": 0.5},
+            "deeprect_sgd_update: unknown argument clip_gradient=0.5; it takes weight, grad, "
+            "velocity, lr, wd, momentum and rescale_grad",
+        ),
     ):
         with pytest.raises(mx.MXNetError, match=message):
             mx.nd.deeprect_sgd_update(w, g, v, **{**SETTINGS, **changed})
-    with pytest.raises(mx.MXNetError, match="momentum is missing"):
+    with pytest.raises(mx.MXNetError, match="momentum is missing; it must be a finite number"):
         mx.nd.deeprect_sgd_update(w, g, v, lr=0.1, wd=0, rescale_grad=1)

@@ -2,7 +2,7 @@
 #ifndef EMULATED_CUDA_FP16_H_
 #define EMULATED_CUDA_FP16_H_
 
-#include "half.h"
+#include "base/half.h"
 
 struct __half {
   unsigned short bits;

@@ -1,4 +1,4 @@
-// Calls the operator that src/register.cc registers for a context, as MXNet does.
+// Calls the operator that src/prelu/op.cc registers for a context, as MXNet does.
 #include <mxnet/lib_api.h>
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-"""Builds src/prelu_gpu.cu for the CPU, with the emulation in this folder, and runs its kernels.
+"""Builds src/prelu/gpu.cu for the CPU, with the emulation in this folder, and runs its kernels.
 
 `python emulated_prelu.py LIBRARY` checks such a build over the whole matrix of cases; the tests run
 it so under AddressSanitizer, which has to be in the process from its start.
@@ -22,7 +22,8 @@ SOURCES = HERE.parents[1] / "src"
 FLAGS = "-std=c++17 -fPIC -shared -ffp-contract=off -Wall -Wextra -Werror -Wno-unknown-pragmas"
 SANITIZE = ("-g1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 ORDERS = {"ascending": 0, "descending": 1, "shuffled": 2}
-DTYPES = {np.dtype("float32"): 0, np.dtype("float64"): 1, np.dtype("float16"): 2}  # src/dtype.h
+# DType of src/base/dtype.h.
+DTYPES = {np.dtype("float32"): 0, np.dtype("float64"): 1, np.dtype("float16"): 2}
 # Types of data and slopes.
 TYPES = [(t, t) for t in ("float32", "float64", "float16")] + [("float16", "float32")]
 # outer x channels x inner. Columns are summed below an inner size of 32, runs from there on.
@@ -48,19 +49,21 @@ def build(
 
     `planted` is a text of the kernels' source and what to put in its place.
     """
-    source = SOURCES / "prelu_gpu.cu"
+    folders = [SOURCES]
     if planted:
         old, new = planted
         copies = target.with_suffix("")
-        copies.mkdir()
-        texts = {name: (SOURCES / name).read_text() for name in ("prelu_gpu.cu", "frames.cuh")}
+        (copies / "prelu").mkdir(parents=True)
+        names = ("prelu/gpu.cu", "prelu/frames.cuh")
+        texts = {name: (SOURCES / name).read_text() for name in names}
         assert sum(text.count(old) for text in texts.values()) == 1, f"not once there: {old}"
         for name, text in texts.items():
             (copies / name).write_text(text.replace(old, new))
-        source = copies / "prelu_gpu.cu"
+        folders.insert(0, copies)
     compiler = shlex.split(os.environ.get("CXX", "g++"))
-    command = [*compiler, *FLAGS.split(), *flags, f"-I{HERE}", f"-I{SOURCES}"]
-    command += ["-x", "c++", str(source), "-x", "none", str(HERE / "emulation.cc")]
+    command = [*compiler, *FLAGS.split(), *flags, f"-I{HERE}", *(f"-I{f}" for f in folders)]
+    command += ["-x", "c++", str(folders[0] / "prelu/gpu.cu")]
+    command += ["-x", "none", str(HERE / "emulation.cc")]
     command += [*map(str, sources), "-o", str(target)]
     subprocess.run(command, check=True)
     return target
@@ -78,7 +81,7 @@ def placed(values: np.ndarray, offset: int) -> np.ndarray:
 
 
 class EmulatedPReLU:
-    """The launchers of src/prelu_gpu.h, on NumPy arrays of shape (outer, channels, inner)."""
+    """The launchers of src/prelu/gpu.h, on NumPy arrays of shape (outer, channels, inner)."""
 
     def __init__(self, library: Path):
         self._library = ctypes.CDLL(str(library))

@@ -13,7 +13,7 @@
 #include <string>
 #include <vector>
 
-#include "prelu_gpu.h"
+#include "prelu/gpu.h"
 
 namespace emulation {
 
@@ -154,8 +154,9 @@ void emulation_fail_next_launch(int error) { emulation::last_error = error; }
 const char* emulated_forward(const deeprect::Extents* extents, deeprect::DType data_type,
                              const void* x, deeprect::DType alpha_type, const void* alpha,
                              void* y) {
-  return message_of(
-      [&] { deeprect::prelu_forward_gpu(*extents, data_type, x, alpha_type, alpha, y, nullptr); });
+  return message_of([&] {
+    deeprect::prelu_forward_gpu({*extents, data_type, x, alpha_type, alpha, y}, nullptr);
+  });
 }
 
 const char* emulated_backward(const deeprect::Extents* extents, deeprect::DType data_type,
@@ -165,7 +166,7 @@ const char* emulated_backward(const deeprect::Extents* extents, deeprect::DType 
     // Of the exact size, so that AddressSanitizer sees an access beyond it, and full of NaN.
     std::vector<char> workspace(deeprect::prelu_backward_gpu_workspace(*extents, data_type),
                                 '\xff');
-    deeprect::prelu_backward_gpu(*extents, data_type, dy, x, alpha_type, alpha, dx, grad_alpha,
+    deeprect::prelu_backward_gpu({*extents, data_type, dy, x, alpha_type, alpha, dx, grad_alpha},
                                  workspace.data(), nullptr);
   });
 }

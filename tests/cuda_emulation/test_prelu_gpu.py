@@ -1,4 +1,4 @@
-"""src/prelu_gpu.cu, executed on the CPU: see cuda_runtime.h in this folder."""
+"""src/prelu/gpu.cu, executed on the CPU: see cuda_runtime.h in this folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The GPU entries of src/register.cc, called as MXNet calls them, with the kernels emulated."""
+"""The GPU entries of src/prelu/op.cc, called as MXNet calls them, with the kernels emulated."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ MXNET = Path(mx.__file__).parent
 def operator(tmp_path_factory):
     built = build(
         tmp_path_factory.mktemp("operator") / "operator.so",
-        *("-O1", "-DDEEPRECT_WITH_CUDA", '-DDEEPRECT_VERSION="test"'),
+        *("-O1", "-DDEEPRECT_WITH_CUDA"),
         *("-Wl,-Bsymbolic", "-Wno-unused-parameter", f"-isystem{MXNET / 'include'}"),
         sources=(
-            *(SOURCES / "register.cc", MXNET / "src" / "lib_api.cc"),
+            *(SOURCES / "prelu/op.cc", SOURCES / "mxnet/op.cc", MXNET / "src/lib_api.cc"),
             *(HERE / "emulated_operator.cc", native.PATH),
         ),
     )

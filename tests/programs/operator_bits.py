@@ -1,4 +1,4 @@
-"""Prints JSON: the instruction set in use, and digests of what the operator computes with it."""
+"""Print JSON: the instruction set in use, and digests of what the kernels compute with it."""
 
 import hashlib
 import json
@@ -7,6 +7,7 @@ from functools import lru_cache
 import numpy as np
 
 import deeprect_gluon as dg
+from deeprect_gluon.data import augment
 
 import mxnet as mx  # isort: skip
 
@@ -50,14 +51,56 @@ def results(shape, axis, data_type, alpha_type, shared):
     return [v.asnumpy() for v in (y, x.grad, alpha.grad)]
 
 
-def digest(threads):
-    dg.native.set_threads(threads)
-    sha = hashlib.sha256()
+def prelu_results():
     for shape, axis in CASES:
         for data_type, alpha_type in TYPES:
             for shared in (False, True):
-                for value in results(shape, axis, data_type, alpha_type, shared):
-                    sha.update(value.tobytes())
+                yield from results(shape, axis, data_type, alpha_type, shared)
+
+
+def sgd_results():
+    """Less than a vector, a few elements more than a thread's share, and many shares."""
+    rng = np.random.default_rng(2)
+    for size in (7, 16389, 100003):
+        values = rng.standard_normal((3, size)) * 10 ** rng.uniform(-3, 3, (3, size))
+        weight, grad, velocity = (mx.nd.array(v, dtype="float32") for v in values)
+        settings = {"lr": 0.1, "wd": 5e-4, "momentum": 0.9, "rescale_grad": 1 / 3}
+        mx.nd.deeprect_sgd_update(weight, grad, velocity, out=weight, **settings)
+        yield weight.asnumpy()
+        yield velocity.asnumpy()
+
+
+def crop_results():
+    """Crops that shrink and that enlarge the image."""
+    rng = np.random.default_rng(3)
+    image = rng.integers(0, 256, (241, 333, 3), dtype="uint8")
+    for side, size in ((77, 64), (513, 224)):
+        view = augment.View(side, 3, 5, True, np.array([0.1, -0.2, 0.3]))
+        out = np.empty((3, size, size), "float32")
+        augment.render(image, view, [0.4, 0.5, 0.6], [0.2, 0.3, 0.4], out)
+        yield out
+
+
+def normal_results():
+    """Initial weights: many tiles of values and a part of one."""
+    weight = mx.nd.empty((101, 991))
+    dg.initializer.MSRA(seed=4)(mx.init.InitDesc("conv0_weight"), weight)
+    yield weight.asnumpy()
+
+
+RESULTS = {
+    "prelu": prelu_results,
+    "sgd": sgd_results,
+    "crop": crop_results,
+    "normal": normal_results,
+}
+
+
+def digest(name, threads):
+    dg.library.set_threads(threads)
+    sha = hashlib.sha256()
+    for value in RESULTS[name]():
+        sha.update(value.tobytes())
     return sha.hexdigest()
 
 
@@ -89,7 +132,7 @@ def conversion_digest():
 if __name__ == "__main__":
     report = {
         "isa": dg.native.isa(),
-        "digests": [digest(threads) for threads in (1, 2, 3)],
+        "digests": {name: [digest(name, threads) for threads in (1, 2, 3)] for name in RESULTS},
         "conversions": conversion_digest(),
     }
     print(json.dumps(report))

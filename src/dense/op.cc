@@ -1,0 +1,56 @@
+// The operator deeprect_dense.
+#include "mxnet/op.h"
+
+#include <functional>
+#include <numeric>
+#include <string>
+
+#include "dense/dense.h"
+
+namespace deeprect {
+namespace {
+
+struct DenseOperator : Operator {
+  static constexpr const char* kName = "deeprect_dense";
+  static constexpr const char* kInputs[] = {"data", "weight", "bias"};
+
+  explicit DenseOperator(AttributeReader&) {}
+
+  Shape infer_shape(std::vector<Shape>& in) const {
+    const Shape& data = in[0];
+    Shape& weight = in[1];
+    const unsigned int inputs =
+        std::accumulate(data.begin() + !data.empty(), data.end(), 1u, std::multiplies<>());
+    if (data.size() < 2 || inputs == 0) {
+      fail("data has shape " + to_string(data) + "; it must be (N, ...) with inputs");
+    }
+    if (weight.size() == 2 && is_unknown(weight[1])) weight[1] = inputs;
+    if (weight.size() != 2 || weight[1] != inputs || weight[0] < 1) {
+      fail("weight has shape " + to_string(weight) + "; for data of shape " + to_string(data) +
+           " it must be (outputs, " + std::to_string(inputs) + ")");
+    }
+    infer_vector("bias", weight[0], "output", &in[2]);
+    return {data[0], weight[0]};
+  }
+
+  void forward(Tensors& in, Tensors& out, const OpResource&) const {
+    dense_forward(dense_of(in[0], in[1]), in[2].data<float>(), out[0].data<float>());
+  }
+
+  void backward(Tensors& in, Tensors& out, const OpResource&) const {
+    dense_backward(dense_of(in[1], in[2]), in[0].data<float>(),
+                   {out[0].data<float>(), out[1].data<float>(), out[2].data<float>()});
+  }
+
+ private:
+  static Dense dense_of(MXTensor& data, MXTensor& weight) {
+    return {data.shape[0], weight.shape[1], weight.shape[0], data.data<float>(),
+            weight.data<float>()};
+  }
+};
+
+[[maybe_unused]] const auto& registered =
+    register_operator<DenseOperator>().setBackward(run<&DenseOperator::backward>, "cpu");
+
+}  // namespace
+}  // namespace deeprect

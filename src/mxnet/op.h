@@ -1,0 +1,188 @@
+// The kit that registers an operator with MXNet from a statement of its name, inputs and
+// attributes.
+//
+// An operator is a struct that is made from its attributes:
+//
+//   struct Scale : Operator {
+//     static constexpr const char* kName = "deeprect_scale";
+//     static constexpr const char* kInputs[] = {"data"};
+//     float factor;
+//     explicit Scale(AttributeReader& read) : factor(read.number("factor")) {}
+//     Shape infer_shape(std::vector<Shape>& inputs) const;
+//     void forward(Tensors& inputs, Tensors& outputs, const OpResource&) const;
+//     void backward(Tensors& inputs, Tensors& outputs, const OpResource&) const;
+//   };
+//   auto& scale = register_operator<Scale>().setBackward(run<&Scale::backward>, "cpu");
+//
+// Every operator has one output. The inputs of its backward are the gradient of the output, the
+// inputs and the output. An operator reports an error by fail(); the kit puts the operator's name
+// before the message.
+#ifndef DEEPRECT_MXNET_OP_H_
+#define DEEPRECT_MXNET_OP_H_
+
+#include <mxnet/lib_api.h>
+
+#include <initializer_list>
+#include <iterator>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "base/threads.h"
+
+static_assert(MX_LIBRARY_VERSION == 11,
+              "deeprect_gluon is written for the lib_api.h of MXNet 1.9.1 (library version 11)");
+
+namespace deeprect {
+
+using mxnet::ext::MXReturnValue;
+using mxnet::ext::MXTensor;
+using mxnet::ext::OpResource;
+
+using Attributes = std::unordered_map<std::string, std::string>;
+using Shape = std::vector<unsigned int>;
+using Tensors = std::vector<MXTensor>;
+
+// ---- errors ----
+
+// Throw what MXNet turns into an MXNetError. lib_api has a list of messages of its own, but that is
+// not thread-safe and is never emptied.
+[[noreturn]] void fail(const std::string& message);
+
+template <typename Dims>
+std::string to_string(const Dims& dims) {
+  std::string text = "(";
+  for (size_t i = 0; i < dims.size(); ++i) {
+    text += (i ? ", " : "") + std::to_string(dims[i]);
+  }
+  return text + (dims.size() == 1 ? ",)" : ")");
+}
+
+// Return the name of one of MXNet's types.
+std::string type_name(int type);
+
+// ---- attributes ----
+
+// Reads an operator's attributes, and refuses those that it was not asked for. `must_be` completes
+// the sentence "it must be ..." of the error.
+class AttributeReader {
+ public:
+  explicit AttributeReader(const Attributes& attributes) : attributes_(attributes) {}
+
+  struct Range {
+    int least, most;
+  };
+  // An attribute without a default is required.
+  int integer(const char* name, Range range, const char* must_be,
+              std::optional<int> by_default = std::nullopt);
+  float number(const char* name);
+  // Return the index of the value in `choices`, the first of which is the default.
+  int choice(const char* name, std::initializer_list<const char*> choices, const char* must_be);
+
+  // Fail if there are attributes that were not read. The `count` inputs are for the message. Names
+  // that begin with __ are MXNet's own.
+  void refuse_others(const char* const* inputs, int count) const;
+
+ private:
+  // Return the attribute's text, or null.
+  const std::string* find(const char* name);
+
+  const Attributes& attributes_;
+  std::vector<const char*> read_;
+};
+
+// ---- types and shapes ----
+
+// What most operators have in common: all tensors are float32, and every input is required.
+struct Operator {
+  // Complete the types of the inputs, -1 being unknown, and return that of the output.
+  static int infer_types(const char* const* names, std::vector<int>& types);
+  // How many of the last inputs are absent.
+  int absent_inputs() const { return 0; }
+};
+
+// MXNet writes an unknown extent as 0 or as -1.
+inline bool is_unknown(unsigned int extent) { return extent == 0 || extent == -1u; }
+
+// A deferred vector has no axes, or one of unknown length.
+inline bool is_deferred(const Shape& shape) {
+  return shape.empty() || (shape.size() == 1 && is_unknown(shape[0]));
+}
+
+// Give a deferred vector an element for each of the `length` items; fail if a known vector has
+// another length. If `shared` names an element, the vector may also hold one element for all items.
+void infer_vector(const char* name, unsigned int length, const char* item, Shape* shape,
+                  const char* shared = nullptr);
+
+// ---- registration ----
+
+// Call f; put the operator's name before the message of an error.
+template <typename Op, typename F>
+MXReturnValue guarded(F&& f) {
+  try {
+    f();
+  } catch (const std::exception& error) {
+    throw std::runtime_error(std::string(Op::kName) + ": " + error.what());
+  }
+  return mxnet::ext::MX_SUCCESS;
+}
+
+template <typename Op>
+Op read_attributes(const Attributes& attributes) {
+  AttributeReader reader(attributes);
+  return Op(reader);
+}
+
+template <typename Op>
+MXReturnValue parse_attributes(const Attributes& attributes, int* num_inputs, int* num_outputs) {
+  return guarded<Op>([&] {
+    AttributeReader reader(attributes);
+    *num_inputs = static_cast<int>(std::size(Op::kInputs)) - Op(reader).absent_inputs();
+    *num_outputs = 1;
+    reader.refuse_others(Op::kInputs, *num_inputs);
+  });
+}
+
+template <typename Op>
+MXReturnValue infer_types(const Attributes&, std::vector<int>* in, std::vector<int>* out) {
+  return guarded<Op>([&] { (*out)[0] = Op::infer_types(Op::kInputs, *in); });
+}
+
+template <typename Op>
+MXReturnValue infer_shape(const Attributes& attributes, std::vector<Shape>* in,
+                          std::vector<Shape>* out) {
+  return guarded<Op>([&] { (*out)[0] = read_attributes<Op>(attributes).infer_shape(*in); });
+}
+
+// Run a method of an operator: its forward or backward.
+template <auto method>
+struct Method;
+template <typename Op, void (Op::*method)(Tensors&, Tensors&, const OpResource&) const>
+struct Method<method> {
+  static MXReturnValue run(const Attributes& attributes, Tensors* in, Tensors* out,
+                           const OpResource& resource) {
+    return guarded<Op>([&] {
+      apply_wanted_threads();
+      (read_attributes<Op>(attributes).*method)(*in, *out, resource);
+    });
+  }
+};
+template <auto method>
+constexpr auto run = Method<method>::run;
+
+// Register an operator with its forward on the CPU; add what else it has to the result.
+template <typename Op>
+mxnet::ext::CustomOp& register_operator() {
+  return mxnet::ext::Registry<mxnet::ext::CustomOp>::get()
+      ->add(Op::kName)
+      .setParseAttrs(parse_attributes<Op>)
+      .setInferType(infer_types<Op>)
+      .setInferShape(infer_shape<Op>)
+      .setForward(run<&Op::forward>, "cpu");
+}
+
+}  // namespace deeprect
+
+#endif  // DEEPRECT_MXNET_OP_H_

@@ -1,0 +1,22 @@
+// The kernel of stochastic gradient descent, compiled for DEEPRECT_ISA.
+#include "sgd/kernels.h"
+
+namespace deeprect {
+namespace DEEPRECT_ISA {
+namespace {
+
+void update(int64_t size, SgdSettings s, const float* weight, const float* grad, float* velocity,
+            float* result) {
+#pragma omp simd
+  for (int64_t i = 0; i < size; ++i) {
+    velocity[i] = s.momentum * velocity[i] - s.lr * (s.rescale_grad * grad[i] + s.wd * weight[i]);
+    result[i] = weight[i] + velocity[i];
+  }
+}
+
+}  // namespace
+
+extern const SgdKernels sgd_kernels = {update};
+
+}  // namespace DEEPRECT_ISA
+}  // namespace deeprect
