@@ -97,7 +97,7 @@ RESULTS = {
 
 
 def digest(name, threads):
-    dg.library.set_threads(threads)
+    dg.native.set_threads(threads)
     sha = hashlib.sha256()
     for value in RESULTS[name]():
         sha.update(value.tobytes())
