@@ -13,7 +13,7 @@ setup: .venv/.ready ## Make .venv: dependencies, the project, Horovod
 	scripts/setup.sh
 	touch $@
 
-demo: setup ## Train on Fashion-MNIST, show the figure and the table, publish, reload, export (2 to 4 minutes)
+demo: setup ## Train on Fashion-MNIST, show the figure and the table, publish, reload, export
 	$(PYTHON_OF_PROJECT) scripts/demo.py
 
 train-smoke: setup ## Train on a small set like ImageNet: two ranks, killed, continued, published (3 minutes)
