@@ -7,11 +7,9 @@ from fractions import Fraction
 import mxnet as mx
 import numpy as np
 import pytest
+from instruction_sets import AVAILABLE
 
 import deeprect_gluon as dg
-
-ISAS = ["baseline", "avx2", "avx512"]
-AVAILABLE = ISAS[: ISAS.index(dg.native.isa()) + 1]
 
 
 @pytest.fixture(scope="module")
