@@ -65,5 +65,6 @@ def test_the_operator_is_listed_once():
         assert names.count("deeprect_prelu") == 1
 
 
+@pytest.mark.slow
 def test_amp_init_for_bfloat16(run_program):
     run_program("amp_bfloat16")

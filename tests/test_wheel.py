@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.release
+
 ROOT = Path(__file__).parents[1]
 PIP = [sys.executable, "-m", "pip", "-q", "--disable-pip-version-check"]
 

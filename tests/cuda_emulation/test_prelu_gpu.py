@@ -30,6 +30,8 @@ from hypothesis import strategies as st
 
 import deeprect_gluon
 
+pytestmark = pytest.mark.slow
+
 # Faults planted into a copy of the source, and what finds them.
 MISSING_BARRIERS = {
     "between write and read": (

@@ -293,6 +293,7 @@ def pack_pairs(output, sources):
     pack(output, sources, packing=Packing(images_per_shard=2), processes=2)
 
 
+@pytest.mark.slow
 def test_killed_and_restarted_it_makes_the_same_bytes(small, tmp_path):
     """SIGKILL to the parent alone, which its workers do not survive, at several points."""
     sources = scan_classes(small / "train")

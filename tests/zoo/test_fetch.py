@@ -310,6 +310,7 @@ sys.exit(any(os.waitpid(child, 0)[1] for child in children))
 """
 
 
+@pytest.mark.slow
 def test_eight_processes_download_once(server, cache, file):
     server.faults = [slow]
     command = [sys.executable, "-c", READERS, server.url, str(cache), json.dumps(file), "8"]
@@ -327,6 +328,7 @@ open_store(url, root).read(json.loads(file))
 """
 
 
+@pytest.mark.slow
 def test_killed_while_downloading(server, cache, store):
     content = np.random.default_rng(0).bytes(300_000)
     file = {"file": "a.safetensors", "bytes": len(content)}

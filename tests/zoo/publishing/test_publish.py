@@ -173,6 +173,7 @@ publish(run, to=store)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", ["b2", "b3", "a3"])
 def test_killed_while_publishing(run, store, few_images, moment):
     before = open_store(store).entries
