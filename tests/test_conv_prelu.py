@@ -61,7 +61,7 @@ def test_agrees_with_float64(
 
 @pytest.mark.parametrize("kernel", [2, 3])
 def test_divisions_of_large_inputs(kernel):
-    """Several batches of tiles, chunks that end inside an image, blocks of channels."""
+    """Compute several batches of tiles, chunks that end inside an image, blocks of channels."""
     rng = np.random.default_rng(5)
     assert_agrees(problem(rng, 3, 200, 100, (75, 66), kernel, 1, slopes="any"), 1)
 

@@ -60,7 +60,7 @@ def test_agrees_with_float64(seed, rows, inputs, outputs):
 @pytest.mark.parametrize("rows", [1, 2, 6, 7, 12, 13, 129])
 @pytest.mark.parametrize("inputs", [2080, 2083])
 def test_large_weights(rows, inputs):
-    """Steps of the depth, groups of panels, and results that go past the caches or cannot."""
+    """Compute in several steps of depth and groups of panels, with and without streaming stores."""
     case = problem(rows, rows, inputs, 2100)
     assert_agrees(case, run(*case))
 

@@ -16,14 +16,14 @@ def reference(x, dy, window, stride):
     windows = np.lib.stride_tricks.sliding_window_view(x, (window, window), (2, 3))
     windows = windows[:, :, ::stride, ::stride].reshape(*dy.shape, -1)
     n, c, row, column = np.indices(dy.shape)
-    at = windows.argmax(-1)  # the first of several, and a NaN before numbers
+    at = windows.argmax(-1)  # the first of equal ones; a NaN counts as the largest
     dx = np.zeros(x.shape, np.float64)
     np.add.at(dx, (n, c, row * stride + at // window, column * stride + at % window), dy)
     return windows.max(-1), dx
 
 
 def problem(seed, images, channels, height, width, window, stride, levels):
-    """Return x, of so few levels that maxima tie, and the gradient of the output."""
+    """Return x, with few different values so that maxima tie, and the gradient of the output."""
     rng = np.random.default_rng(seed)
     x = rng.integers(-levels, levels, (images, channels, height, width)).astype(np.float32)
     shape = ((height - window) // stride + 1, (width - window) // stride + 1)

@@ -32,11 +32,11 @@ def test_unknown_instruction_set_is_refused_by_name(run_program):
         run_program("operator_bits", DEEPRECT_ISA="sse9")
 
 
-# ---- the gradient of alpha is a sum; these are hard to add up ----
+# ---- the gradient of alpha: sums whose terms cancel ----
 
 
 def adversarial_terms(rng, count, digits):
-    """Numbers of both signs that cancel all but about 10**-digits of their magnitudes' sum."""
+    """Return terms whose sum is about 10**-digits of the sum of their magnitudes."""
     half = rng.standard_normal(count // 2) * 10.0 ** rng.uniform(0, 3, count // 2)
     rest = rng.standard_normal(count // 2) * 10.0**-digits
     return rng.permutation(np.concatenate([half + rest, -half]))
@@ -79,7 +79,7 @@ def test_alpha_gradient_of_cancelling_terms(dtype, digits, shape, axis):
 
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
 def test_alpha_gradient_of_many_equal_terms(dtype):
-    """A running sum in `dtype` would stop growing, or drift."""
+    """Add up 3,000,000 terms: a running sum in `dtype` stops growing, or drifts."""
     count = 3_000_000
     value = 0.1 if dtype != "float16" else 0.1 * 2**-6
     x, dy = np.full(count, -1, dtype), np.full(count, value, dtype)
@@ -89,7 +89,7 @@ def test_alpha_gradient_of_many_equal_terms(dtype):
 
 
 def test_float64_sum_keeps_what_the_products_lose():
-    """(1 + e)(1 - e) - 1 = -e²: lost if the products are rounded before they are added."""
+    """Compute (1 + e)(1 - e) - 1 = -e², which is 0 if products are rounded before the sum."""
     e = 2.0**-30
     dy, x = np.array([1 + e, -1.0]), np.array([-(1 - e), -1.0])
     assert math.isclose(alpha_gradient(dy, x, (2, 1), 1), e * e, rel_tol=1e-15)

@@ -1,4 +1,4 @@
-"""The initialiser: the paper's standard deviations, and reproducible values."""
+"""Test the initialiser: the paper's standard deviations, and reproducible values."""
 
 import hashlib
 import os
@@ -242,7 +242,7 @@ def test_distribution_is_that_of_mxnet_s_own_initialiser(fan, slope):
 @pytest.mark.parametrize("fan", ["in", "out"])
 @pytest.mark.parametrize("slope", [0.0, 0.25])
 def test_distribution_is_that_of_pytorch_s_formula(fan, slope):
-    """kaiming_normal_: std = gain / sqrt(fan), gain = sqrt(2 / (1 + negative_slope^2))."""
+    """Compare with kaiming_normal_: std = sqrt(2 / (1 + negative_slope^2)) / sqrt(fan)."""
     shape = (128, 256)
     std = np.sqrt(2 / (1 + slope**2)) / np.sqrt(shape[1] if fan == "in" else shape[0])
     values = weight(MSRA(slope, fan, seed=1), shape=shape).ravel()
