@@ -50,7 +50,7 @@ def test_convert_hybrid_block(target, images):
 
 @pytest.mark.parametrize("target", ["float16", "bfloat16"])
 def test_convert_symbol(target):
-    """What a GPU would run: every node has a type, and ours the type of the layer before."""
+    """Check the types of the graph that a GPU runs: our operator takes float16, not bfloat16."""
     symbol = amp.convert_symbol(small_net()(mx.sym.Variable("data")), target_dtype=target)
     nodes = symbol.get_internals()
     _, types, _ = nodes.infer_type(data="float32")
@@ -65,5 +65,6 @@ def test_the_operator_is_listed_once():
         assert names.count("deeprect_prelu") == 1
 
 
+@pytest.mark.slow
 def test_amp_init_for_bfloat16(run_program):
     run_program("amp_bfloat16")

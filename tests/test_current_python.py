@@ -68,6 +68,7 @@ def test_removed_names_stay_removed_for_others():
     assert run(program)[1] == "[]\n"
 
 
+@pytest.mark.slow
 def test_a_process_may_end_with_arrays_of_from_numpy_alive():
     program = (
         "import mxnet as mx, numpy as np;"

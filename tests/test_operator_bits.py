@@ -7,11 +7,9 @@ from fractions import Fraction
 import mxnet as mx
 import numpy as np
 import pytest
+from instruction_sets import AVAILABLE
 
 import deeprect_gluon as dg
-
-ISAS = ["baseline", "avx2", "avx512"]
-AVAILABLE = ISAS[: ISAS.index(dg.native.isa()) + 1]
 
 
 @pytest.fixture(scope="module")
@@ -35,11 +33,11 @@ def test_unknown_instruction_set_is_refused_by_name(run_program):
         run_program("operator_bits", DEEPRECT_ISA="sse9")
 
 
-# ---- the gradient of alpha is a sum; these are hard to add up ----
+# ---- the gradient of alpha: sums whose terms cancel ----
 
 
 def adversarial_terms(rng, count, digits):
-    """Numbers of both signs that cancel all but about 10**-digits of their magnitudes' sum."""
+    """Return terms whose sum is about 10**-digits of the sum of their magnitudes."""
     half = rng.standard_normal(count // 2) * 10.0 ** rng.uniform(0, 3, count // 2)
     rest = rng.standard_normal(count // 2) * 10.0**-digits
     return rng.permutation(np.concatenate([half + rest, -half]))
@@ -82,7 +80,7 @@ def test_alpha_gradient_of_cancelling_terms(dtype, digits, shape, axis):
 
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
 def test_alpha_gradient_of_many_equal_terms(dtype):
-    """A running sum in `dtype` would stop growing, or drift."""
+    """Add up 3,000,000 terms: a running sum in `dtype` stops growing, or drifts."""
     count = 3_000_000
     value = 0.1 if dtype != "float16" else 0.1 * 2**-6
     x, dy = np.full(count, -1, dtype), np.full(count, value, dtype)
@@ -92,7 +90,7 @@ def test_alpha_gradient_of_many_equal_terms(dtype):
 
 
 def test_float64_sum_keeps_what_the_products_lose():
-    """(1 + e)(1 - e) - 1 = -e²: lost if the products are rounded before they are added."""
+    """Compute (1 + e)(1 - e) - 1 = -e², which is 0 if products are rounded before the sum."""
     e = 2.0**-30
     dy, x = np.array([1 + e, -1.0]), np.array([-(1 - e), -1.0])
     assert math.isclose(alpha_gradient(dy, x, (2, 1), 1), e * e, rel_tol=1e-15)
@@ -102,5 +100,6 @@ def test_several_engine_workers_and_python_threads(run_program):
     run_program("operator_reentrancy", MXNET_CPU_WORKER_NTHREADS="4", OMP_NUM_THREADS="2")
 
 
+@pytest.mark.slow
 def test_random_calls_agree_or_raise_and_never_crash(run_program):
     run_program("operator_fuzz", "800", OMP_NUM_THREADS="2")

@@ -1,4 +1,4 @@
-"""The wheel and the editable installation: what is in them, and what they start."""
+"""Build the wheel and the editable installation, look at their files, and import them."""
 
 import os
 import subprocess
@@ -9,6 +9,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
+
+pytestmark = pytest.mark.release
 
 ROOT = Path(__file__).parents[1]
 PIP = [sys.executable, "-m", "pip", "-q", "--disable-pip-version-check"]
@@ -29,7 +31,7 @@ def wheel(request, tmp_path_factory):
     subprocess.run(
         [sys.executable, "-c", program, str(out)],
         cwd=source,
-        env={**os.environ, "DEEPRECT_DEBUG": "-O0"},  # what it computes is not of interest here
+        env={**os.environ, "DEEPRECT_DEBUG": "-O0"},  # faster to build; nothing is computed
         check=True,
         capture_output=True,
     )

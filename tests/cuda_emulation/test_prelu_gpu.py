@@ -1,4 +1,4 @@
-"""src/prelu/gpu.cu, executed on the CPU: see cuda_runtime.h in this folder."""
+"""Run src/prelu/gpu.cu on the CPU, by the cuda_runtime.h in this folder."""
 
 from __future__ import annotations
 
@@ -30,7 +30,9 @@ from hypothesis import strategies as st
 
 import deeprect_gluon
 
-# Faults planted into a copy of the source, and what finds them.
+pytestmark = pytest.mark.slow
+
+# Faults to plant into a copy of the source; a test finds each of them.
 MISSING_BARRIERS = {
     "between write and read": (
         "{\n    __syncthreads();\n    if (rank < half)",
@@ -115,7 +117,7 @@ def test_agrees_with_the_cpu_operator(kernels, extents, types):
 @pytest.mark.parametrize("types", TYPES, ids="-".join)
 @pytest.mark.parametrize("extents", [(3000, 2, 1), (50, 3, 7), (6, 2, 900), (1, 1, 50000)], ids=str)
 def test_sum_of_terms_that_cancel(kernels, extents, types):
-    """Terms up to 2**20 whose sum is near 1: plain float32 sums keep no digit of it."""
+    """Add up terms of up to 2**20 to about 1: a plain float32 sum has no right digit."""
     random = np.random.default_rng(7)
     axes = (0, 2)
     big = 2.0 ** random.integers(0, 20 if types[0] != "float16" else 12, extents)
@@ -179,10 +181,10 @@ def far_array(size: int, dtype: str = "float16") -> np.ndarray:
 @pytest.mark.parametrize("width", [8, 1])
 @pytest.mark.parametrize("shape", [(1, 1, 2**32 + 5), (2**31 + 9, 2, 1), (2, 2**26, 33)], ids=str)
 def test_indices_beyond_32_bits(kernels, shape, width):
-    """One block of a tensor of more than 2**32 elements: the one that works on the last ones."""
+    """Run only the block for the last elements of a tensor of more than 2**32 elements."""
     size = math.prod(shape)
     x, dy = (far_array(size).reshape(shape) for _ in range(2))
-    offset = 0 if width == 8 else 1  # results off the inputs' alignment go element by element
+    offset = 0 if width == 8 else 1  # results aligned unlike the inputs are written one by one
     y, dx = (far_array(offset + size)[offset:].reshape(shape) for _ in range(2))
     alpha, grad_alpha = (far_array(shape[1], "float32") for _ in range(2))
     last = (-1, -1, -1)

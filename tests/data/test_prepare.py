@@ -64,7 +64,7 @@ def test_the_order_is_shuffled_by_the_seed(small, records, tmp_path):
 
 
 def test_archives_and_processes_change_no_byte(small, records, tmp_path):
-    """An archive of archives, a folder of archives, two processes: the same as folders and one."""
+    """Compare archives, and two processes, with folders and one process."""
     expected = {name: data for name, data in content(records).items() if "train" in name}
     archive = small / "ILSVRC2012_img_train.tar"
     pack(tmp_path / "archive", scan_classes(archive), processes=2)
@@ -82,7 +82,7 @@ def test_the_development_kit_gives_validation_images_their_classes(small, tmp_pa
         f"ILSVRC2012_val_{i:08d}.JPEG" for i in range(1, 21)
     ]
     assert [source.wordnet_id for source in sources] == [truth[s.read()] for s in sources]
-    # The kit's numbers are not those of the sorted classes: the mapping was needed.
+    # The kit numbers the classes in another order than we do, so this checks the mapping.
     with tarfile.open(small / DEVKIT) as kit:
         kit.extractall(tmp_path)
     numbers = next(tmp_path.rglob("*ground_truth.txt")).read_text().split()
@@ -184,9 +184,9 @@ def test_grey_and_rgb_jpegs_keep_their_bytes(picture, encode):
 
 
 def test_other_formats_become_rgb_jpegs(picture, encode):
-    """A PNG and CMYK images hide under ImageNet's .JPEG names."""
+    """Recode a PNG and CMYK images, which ImageNet names .JPEG."""
     reference = np.asarray(picture, int)
-    # Pillow's own way to CMYK has no black: each ink is what its channel lacks of white.
+    # Pillow converts to CMYK without black: each ink is 255 minus its channel.
     cmyk = encode(picture.convert("CMYK"), "JPEG", quality=95)
     images = [cmyk, encode(picture, "PNG"), encode(picture.convert("RGBA"), "PNG")]
     for data in images:
@@ -251,7 +251,7 @@ def test_damaged_images_are_listed_and_stop_the_work(with_damage, small, records
     metadata = pack(output, sources, allow_damaged=True)
     assert metadata["images"] == len(stored(output, "train")) == verify(output, "train") == 58
     assert "2 damaged ones were left out" in summary(metadata)
-    # When the files have been replaced the result is as if nothing had been.
+    # With whole files in their place, the result is that of an undamaged set.
     for name in ("n90000002/n90000002_1.JPEG", "n90000004/n90000004_0.JPEG"):
         shutil.copy(small / "train" / name, with_damage / name)
     pack(output, scan_classes(with_damage))
@@ -293,8 +293,9 @@ def pack_pairs(output, sources):
     pack(output, sources, packing=Packing(images_per_shard=2), processes=2)
 
 
+@pytest.mark.slow
 def test_killed_and_restarted_it_makes_the_same_bytes(small, tmp_path):
-    """SIGKILL to the parent alone, which its workers do not survive, at several points."""
+    """Send SIGKILL to the parent alone, at several points; its workers must end too."""
     sources = scan_classes(small / "train")
     pack_pairs(tmp_path / "whole", sources)
     output = tmp_path / "killed"
@@ -315,7 +316,7 @@ def test_killed_and_restarted_it_makes_the_same_bytes(small, tmp_path):
         assert not psutil.wait_procs(workers, timeout=10)[1]
         with pytest.raises((ValueError, FileNotFoundError), match="not finished|no records"):
             Shards(output, "train")
-    (output / f".{os.getpid()}.train-00000.rec").write_text("what a killed worker leaves")
+    (output / f".{os.getpid()}.train-00000.rec").write_text("unfinished")
     pack_pairs(output, sources)
     assert content(output) == content(tmp_path / "whole")
     assert verify(output, "train") == 60

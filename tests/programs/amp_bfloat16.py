@@ -1,4 +1,4 @@
-"""Training under `amp.init("bfloat16")`, which changes MXNet's operators for the whole process."""
+"""Train under `amp.init("bfloat16")`, which changes MXNet's operators for the whole process."""
 
 import numpy as np
 

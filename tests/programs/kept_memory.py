@@ -1,4 +1,4 @@
-"""Prints the fewest page faults of a PReLU into a fresh output, with memory kept or by default."""
+"""Print the fewest page faults of a PReLU into a fresh output, with memory kept or by default."""
 
 import resource
 import sys

@@ -1,4 +1,4 @@
-"""Imports the package after MXNet has read its environment for good, and prints the warnings."""
+"""Import the package after MXNet has read its environment, and print the warnings."""
 
 import warnings
 

@@ -1,7 +1,7 @@
-"""Training in mixed precision on the CPU; each part changes MXNet for its whole process.
+"""Train in mixed precision on the CPU; each part changes MXNet for its whole process.
 
-MXNet cannot multiply float16 matrices here. To test the scale of the loss nevertheless, its lists
-are told to keep every operator of the net in float32: what is left is the scaling.
+MXNet cannot multiply float16 matrices on the CPU. The test of the loss scale therefore changes its
+lists so that every operator of the net stays in float32, and only the scale has an effect.
 """
 
 import os

@@ -1,6 +1,6 @@
-"""Throws random calls at the registered operator: each agrees with float64 NumPy, or raises.
+"""Call the registered operator at random: each call agrees with float64 NumPy, or raises.
 
-A program of its own, so that a crash inside MXNet is a failure of one test and not the end of all.
+It is a program of its own: a crash inside MXNet then fails one test and does not end all of them.
 """
 
 import sys

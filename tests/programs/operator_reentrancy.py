@@ -1,4 +1,4 @@
-"""Eight Python threads train through one block, on an engine with several workers."""
+"""Train one block from eight Python threads, on an engine with several workers."""
 
 import threading
 

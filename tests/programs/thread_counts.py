@@ -1,4 +1,4 @@
-"""Prints the number of the process's threads after an operator of MXNet's, then after one of ours.
+"""Print the number of the process's threads after an operator of MXNet's, then after one of ours.
 
 Arguments: which of mxnet and deeprect_gluon is imported first.
 """

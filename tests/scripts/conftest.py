@@ -15,7 +15,7 @@ SCRIPTS = Path(__file__).parents[2] / "scripts"
 
 
 class Done(NamedTuple):
-    """What `subprocess.run` would tell of the script."""
+    """The exit status and the output of a script, named as `subprocess.run` names them."""
 
     returncode: int
     stdout: str
@@ -25,7 +25,7 @@ class Done(NamedTuple):
 @pytest.fixture
 def run_script(monkeypatch, capfd):
     """Return a function that runs scripts/NAME with arguments, in this process."""
-    monkeypatch.setattr(native, "keep_memory", lambda: True)  # it would change the whole process
+    monkeypatch.setattr(native, "keep_memory", lambda: True)  # it changes the whole process
 
     def run(name, *arguments) -> Done:
         script = str(SCRIPTS / name)
@@ -34,7 +34,7 @@ def run_script(monkeypatch, capfd):
         try:
             runpy.run_path(script, run_name="__main__")
         except SystemExit as end:
-            # As Python itself does: a text is printed, and the status is 1.
+            # Python itself prints a text and ends with status 1.
             status = end.code if isinstance(end.code, int) else int(end.code is not None)
             if isinstance(end.code, str):
                 print(end.code, file=sys.stderr)

@@ -29,6 +29,7 @@ spec.loader.exec_module(deploy)
 HERE = [runtime for runtime in deploy.RUNTIMES if runtime[2] is not deploy.run_portable]
 
 
+@pytest.mark.release
 def test_every_published_net_is_the_same_in_every_runtime():
     command = [sys.executable, "-W", "ignore", str(SCRIPT), "--images", "16", "--rounds", "1"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=600, cwd=ROOT)

@@ -13,19 +13,14 @@ from zoo import get_model
 ROOT = Path(__file__).parents[2]
 
 
-def export(*arguments):
-    command = [sys.executable, "-W", "ignore", str(ROOT / "scripts" / "export.py")]
-    return subprocess.run(
-        [*command, *map(str, arguments)], capture_output=True, text=True, timeout=300, cwd=ROOT
-    )
-
-
 def test_a_zoo_net_in_all_forms(tmp_path):
     for i in range(3):
         pixels = np.random.default_rng(i).integers(0, 256, (28, 28), np.uint8)
         Image.fromarray(pixels).save(tmp_path / f"{i}.png")
-    options = ("--half", "--int8", "--images", tmp_path, "--output", tmp_path / "out")
-    done = export("--model", "deeprect_small14", *options)
+    command = [sys.executable, "-W", "ignore", str(ROOT / "scripts" / "export.py")]
+    command += ["--model", "deeprect_small14", "--half", "--int8", "--images", str(tmp_path)]
+    command += ["--output", str(tmp_path / "out")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=ROOT)
     assert done.returncode == 0, done.stderr
     paths = list(map(Path, done.stdout.split()))
     title = "deeprect_small14-prelu-fashion_mnist"

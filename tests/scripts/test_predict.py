@@ -1,4 +1,4 @@
-"""The prediction command as a user calls it: files, folders, a real server, damaged images."""
+"""The prediction command: files, folders, URLs of a real server, damaged images."""
 
 import json
 import subprocess
@@ -44,14 +44,11 @@ def folder(tmp_path):
     return place
 
 
-def predict(*arguments):
-    command = [sys.executable, str(ROOT / "scripts" / "predict.py"), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=ROOT)
-
-
 def test_a_folder_gives_the_net_s_probabilities_and_names_the_damaged_image(checkpoint, folder):
     net, weights = checkpoint
-    done = predict(folder, "--weights", weights, "--top", "10", "--json")
+    command = [sys.executable, str(ROOT / "scripts" / "predict.py"), str(folder)]
+    command += ["--weights", str(weights), "--top", "10", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=ROOT)
     assert done.returncode == 1
     assert "damaged.png: not a whole image" in done.stderr
     assert "notes.txt" not in done.stderr
@@ -111,7 +108,7 @@ def test_bad_arguments_end_with_one_line(checkpoint, tmp_path, run_script, argum
     assert message in sentence
 
 
-def test_all_images_whole_is_success(checkpoint, folder):
-    done = predict(folder / "a.png", "--weights", checkpoint[1], "--top", "1")
+def test_all_images_whole_is_success(checkpoint, folder, run_script):
+    done = run_script("predict.py", folder / "a.png", "--weights", checkpoint[1], "--top", "1")
     assert (done.returncode, done.stderr) == (0, "")
     assert len(done.stdout.splitlines()) == 2

@@ -1,4 +1,4 @@
-"""The scripts from making a small set of archives to shards, and what they say when they fail."""
+"""Make a small set of archives, pack it into shards, and pack a truncated archive."""
 
 import subprocess
 import sys
@@ -9,12 +9,6 @@ from deeprect_gluon.data.records import Shards
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 
 
-def run(name, *args):
-    return subprocess.run(
-        [sys.executable, str(SCRIPTS / name), *map(str, args)], capture_output=True, text=True
-    )
-
-
 def test_from_archives_to_verified_shards(tmp_path, run_script):
     small, output = tmp_path / "small", tmp_path / "records"
     done = run_script(
@@ -23,11 +17,12 @@ def test_from_archives_to_verified_shards(tmp_path, run_script):
     )
     assert done.returncode == 0, done.stderr
     archive = small / "ILSVRC2012_img_train.tar"
-    splits = [
+    command = [
+        *(sys.executable, SCRIPTS / "prepare_imagenet.py", "--output", output, "--verify"),
         *("--train", archive, "--val", small / "ILSVRC2012_img_val.tar"),
         *("--val-labels", small / "ILSVRC2012_devkit_t12.tar.gz"),
     ]
-    done = run("prepare_imagenet.py", "--output", output, *splits, "--verify")
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "train: 12 images of 3 classes in 1 shards" in done.stdout
     assert "val: 6 images, all bytes right" in done.stdout

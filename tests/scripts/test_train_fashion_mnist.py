@@ -1,4 +1,4 @@
-"""The training command as a user calls it: alone, on two ranks, and with bad input."""
+"""The training command as a user calls it: alone, twice, on two ranks, and with bad input."""
 
 import json
 import os
@@ -13,7 +13,7 @@ from deeprect_gluon.train.history import read
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = str(ROOT / "scripts" / "train_fashion_mnist.py")
-# A net that takes seconds.
+# A net that is trained in seconds.
 TINY = ["--width", "0.0625", "--hidden", "16", "16", "--epochs", "1", "--max-steps", "3"]
 TINY += ["--batch-size", "32"]
 
@@ -29,24 +29,41 @@ def train(output, *arguments, launcher=(), **environment):
     )
 
 
-def test_the_same_command_gives_the_same_weights_and_a_whole_run(tmp_path):
-    folders = tmp_path / "first", tmp_path / "second"
-    for folder in folders:
-        done = train(folder, "--augment", "--seed", "3")
-        assert done.returncode == 0, done.stderr
-        assert done.stdout.splitlines()[-1].startswith("test error ")
-    first, second = ((folder / "weights.params").read_bytes() for folder in folders)
-    assert first == second
-    config = json.loads((folders[0] / "config.json").read_text())
+def train_with_seed(folder):
+    """Train, and return what the command prints."""
+    done = train(folder, "--augment", "--seed", "3")
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory):
+    """Return the folder of a run, and what the command printed."""
+    folder = tmp_path_factory.mktemp("run") / "first"
+    return folder, train_with_seed(folder)
+
+
+def test_a_training_leaves_a_whole_run(first):
+    folder, said = first
+    config = json.loads((folder / "config.json").read_text())
     assert config["model"]["name"] == "deeprect_small14"
     assert config["train"]["seed"] == 3
     assert "--seed 3" in config["command"]
-    (row,) = read(folders[0] / "history.csv")
+    (row,) = read(folder / "history.csv")
     assert row.step == 3
-    assert f"{row.val_error:.2%}" in done.stdout
-    assert (folders[0] / "curves.png").read_bytes().startswith(b"\x89PNG")
+    assert said.splitlines()[-1].startswith(f"test error {row.val_error:.2%}")
+    assert (folder / "curves.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
+def test_the_same_command_gives_the_same_weights(first, tmp_path):
+    train_with_seed(tmp_path / "second")
+    folders = first[0], tmp_path / "second"
+    one, other = ((folder / "weights.params").read_bytes() for folder in folders)
+    assert one == other
+
+
+@pytest.mark.slow
 def test_two_ranks_end_as_one_does(tmp_path):
     pytest.importorskip("horovod.mxnet", reason="Horovod could not be built on this machine")
     horovodrun = str(Path(sys.executable).with_name("horovodrun"))

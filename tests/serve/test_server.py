@@ -1,13 +1,11 @@
-"""The server process: stopped by a signal while it works, or started with wrong input."""
+"""The server process: stopped by a signal while it works, or started on a port that is taken."""
 
 import json
 import signal
 import socket
-import subprocess
-import sys
 
 import pytest
-from serving import PATIENCE, ROOT, assert_right, serving_process, wait_until
+from serving import PATIENCE, assert_right, serving_process, wait_until
 
 from deeprect_gluon import serve
 
@@ -42,15 +40,6 @@ def test_sigterm_lets_a_request_finish(exported, pictures, right_answer):
         assert head.startswith(b"HTTP/1.1 200 OK\r\n")
         assert_right(json.loads(body), right_answer(content))
         assert process.wait(PATIENCE) == 0
-
-
-def test_a_missing_export_is_told_in_one_line(tmp_path):
-    command = [sys.executable, str(ROOT / "scripts" / "serve.py"), str(tmp_path / "absent")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
-    assert done.returncode == 1
-    assert done.stderr.startswith("serve.py: ")
-    assert "absent.json" in done.stderr
-    assert len(done.stderr.splitlines()) == 1
 
 
 @pytest.fixture

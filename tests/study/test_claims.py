@@ -138,6 +138,7 @@ def test_published_scale_keeps_the_gains_of_the_published_layers():
         assert gain == pytest.approx(fan_in * std**2, rel=0.1)
 
 
+@pytest.mark.slow
 def test_a_leaky_net_trains_and_its_slopes_stay():
     net = training.build("leaky_relu", name="deeprect_small14", width=0.04, hidden=(8,))
     training.initialize(net, 0.1, "in", seed=0)

@@ -6,6 +6,7 @@ import pytest
 from deeprect_gluon.train.learner import start_amp
 
 
+@pytest.mark.slow
 def test_on_the_cpu(run_program):
     run_program("mixed_precision", OMP_NUM_THREADS="1")
 

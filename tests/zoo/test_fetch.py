@@ -202,7 +202,7 @@ def test_a_damaged_file_in_the_cache_is_set_aside_and_fetched_again(server, cach
 
 
 def test_a_file_changed_without_a_trace_is_noticed(server, cache, file):
-    """Same size, same times: only the digest tells."""
+    """Change bytes but neither the size nor the time: only the digest differs."""
     read(server, cache, file)
     path = cache / file["file"]
     before = path.stat()
@@ -228,7 +228,7 @@ def test_a_wrong_mirror_does_not_matter_if_another_is_right(server, cache, file,
 
 
 def test_mirrors_named_by_the_index(store, cache, file, published):
-    """A folder's index may leave its files elsewhere."""
+    """Fetch a file from the mirror that the index of a folder names."""
     (store / "weights" / file["file"]).unlink()
     with serving(published) as mirror:
         index = json.loads((store / "index.json").read_text())
@@ -279,7 +279,7 @@ def test_fetch_and_remove_on_the_command_line(server, cache, file, capsys):
 
 
 def test_a_store_in_an_object_store(published, cache, file, make_run, tmp_path, few_images):
-    """fsspec's memory file system stands for s3:// and its like; the code is the same."""
+    """Use fsspec's memory file system in place of s3:// and the like; the code is the same."""
     memory, url = fsspec.filesystem("memory"), "memory://bucket/zoo"
     memory.put(str(published), "/bucket/zoo", recursive=True)
     first = open_store(url, cache).read(file)
@@ -293,7 +293,7 @@ def test_a_store_in_an_object_store(published, cache, file, make_run, tmp_path, 
         open_store(url, cache / "empty").read(file)
 
 
-# Starts so many processes that read the weights, and ends well if all of them do.
+# Start processes that read the weights; the exit status is 0 if that of each is 0.
 READERS = """
 import json, os, sys
 from zoo.store import open_store
@@ -310,6 +310,7 @@ sys.exit(any(os.waitpid(child, 0)[1] for child in children))
 """
 
 
+@pytest.mark.slow
 def test_eight_processes_download_once(server, cache, file):
     server.faults = [slow]
     command = [sys.executable, "-c", READERS, server.url, str(cache), json.dumps(file), "8"]
@@ -327,6 +328,7 @@ open_store(url, root).read(json.loads(file))
 """
 
 
+@pytest.mark.slow
 def test_killed_while_downloading(server, cache, store):
     content = np.random.default_rng(0).bytes(300_000)
     file = {"file": "a.safetensors", "bytes": len(content)}

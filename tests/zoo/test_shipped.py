@@ -21,6 +21,7 @@ def shipped(monkeypatch, tmp_path):
     return open_store(DEFAULT)
 
 
+@pytest.mark.release
 def test_every_net_has_its_published_error(shipped):
     found = verify(shipped, metrics=True)
     assert found

@@ -148,8 +148,8 @@ def test_verify_notices_a_false_figure(store):
     assert "published as" in problem
 
 
-# Publishes, and is killed before (b) or after (a) the nth file is moved to its place: the first are
-# the weights, then the history, then the index.
+# Publish, and die before (b) or after (a) the nth file is moved to its place. 1 is the weights,
+# 2 the history, 3 the index.
 KILLED = """
 import os, signal, sys
 from pathlib import Path
@@ -173,6 +173,7 @@ publish(run, to=store)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", ["b2", "b3", "a3"])
 def test_killed_while_publishing(run, store, few_images, moment):
     before = open_store(store).entries
