@@ -6,8 +6,9 @@ A job is FOLDER, FOLDER,ACTION,STEP or FOLDER,ACTION,STEP,RANK. Its ranks are pr
 own, forked from this one, which has imported everything and run nothing. The action comes when the
 data of the step are asked for, on one rank or on all: kill (SIGKILL), cut (the next write beyond
 4 kB ends the process, so that it dies inside a checkpoint), full (that write fails) or term
-(SIGTERM). As horovodrun does it, the end of a rank that failed is the end of all. Prints one JSON
-line for a job: the exit statuses in the order of the ranks, and what they wrote.
+(SIGTERM). When a rank has failed, the others fail in their next exchange with it; a rank that still
+runs after GRACE seconds is killed. Print one JSON line for a job: the exit statuses in the order of
+the ranks, and what they wrote.
 """
 
 import contextlib
@@ -18,6 +19,7 @@ import resource
 import signal
 import sys
 import tempfile
+import time
 
 import numpy as np
 
@@ -28,6 +30,7 @@ from deeprect_gluon.initializer import initialize
 from deeprect_gluon.train import Task, TrainConfig, Workers, loop
 
 SMALL_FILES = 4096
+GRACE = 30  # seconds
 
 
 class Watched(Batches):
@@ -128,21 +131,38 @@ def rendezvous(ranks):
     server.stop()
 
 
+def wait(running):
+    """Wait for processes, {pid: rank}, and return their exit statuses, {rank: status}.
+
+    A status is as in `subprocess`: minus the signal that ended the process. Do not kill the others
+    when one has failed: a rank that is about to die of its action would show SIGKILL instead.
+    """
+    statuses, deadline = {}, float("inf")
+    while running:
+        pid, status = os.waitpid(-1, os.WNOHANG)
+        if pid:
+            ended = -os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
+            statuses[running.pop(pid)] = ended
+            if status:
+                deadline = min(deadline, time.monotonic() + GRACE)
+        elif time.monotonic() > deadline:
+            for other in running:
+                os.kill(other, signal.SIGKILL)
+            deadline = float("inf")
+        else:
+            time.sleep(0.01)
+    return statuses
+
+
 def run(ranks, job):
     with rendezvous(ranks) as environments, tempfile.TemporaryFile("w+") as log:
-        running, statuses = {}, {}
+        running = {}
         for rank, environment in enumerate(environments):
             pid = os.fork()
             if pid == 0:
                 rank_process(job, environment, log)
             running[pid] = rank
-        while running:
-            pid, status = os.wait()
-            ended = -os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
-            statuses[running.pop(pid)] = ended
-            if status:
-                for other in running:
-                    os.kill(other, signal.SIGKILL)
+        statuses = wait(running)
         log.seek(0)
         return {"statuses": [statuses[rank] for rank in range(ranks)], "said": log.read()}
 
