@@ -19,9 +19,13 @@ class _Finder:
     def find_spec(name, path=None, target=None):
         if name.partition(".")[0] not in ("mxnet", "gluoncv"):
             return None
-        # Imported here: it imports NumPy, and this package is imported by every Python process.
-        from . import patches
-
+        try:
+            # Imported here: it imports NumPy, and this package is imported by every Python process.
+            from . import patches
+        except ModuleNotFoundError as error:
+            if error.name != "numpy":
+                raise
+            return None  # MXNet itself says then that NumPy is missing
         return patches.patch(PathFinder.find_spec(name, path, target)) if patches.needed() else None
 
 

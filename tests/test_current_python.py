@@ -68,6 +68,15 @@ def test_removed_names_stay_removed_for_others():
     assert run(program)[1] == "[]\n"
 
 
+def test_without_numpy_mxnet_can_still_be_looked_for():
+    """A build in isolation has no NumPy, and does start with the `.pth` file of the environment."""
+    program = (
+        "import importlib.util, sys; sys.modules['numpy'] = None; import deeprect_mxnet;"
+        "print(importlib.util.find_spec('mxnet') is not None)"
+    )
+    assert run(program) == (0, "True\n", "")
+
+
 @pytest.mark.slow
 def test_a_process_may_end_with_arrays_of_from_numpy_alive():
     program = (
