@@ -229,7 +229,7 @@ class BuildWheel(bdist_wheel):
 
 
 def mxnet_requirement():
-    return f"{(cuda_wheel() or 'mxnet-cu112') if with_cuda() else 'mxnet'}==1.9.1"
+    return MXNET.replace("mxnet", cuda_wheel() or "mxnet-cu112") if with_cuda() else MXNET
 
 
 if not (3, 8) <= sys.version_info[:2] <= (3, 14):

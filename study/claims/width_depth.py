@@ -14,7 +14,7 @@ from deeprect_gluon.models import ARCHITECTURES, DeepRect
 from ..claim import Claim, Finding, Results
 from ..figures import Figure, Panel, Series
 from ..statistics import verdict
-from ..training import build, initialize, train
+from ..training import build, initialize, loss_curve, train
 
 B = ARCHITECTURES["deeprect_b"]
 # B with more layers in each of its three stages.
@@ -94,8 +94,7 @@ def figures(results: Results) -> list[Figure]:
     series = []
     for case in NETS:
         steps = results.values(case, "curve")[0]["step"]
-        losses = results.means(case, lambda result: result["curve"]["train_loss"])
-        series.append(Series.of(case, steps, losses))
+        series.append(Series.of(case, steps, results.means(case, loss_curve)))
     caption = "Training loss of B, deeper and wider nets: mean and 95 % interval."
     panel = Panel("width and depth", "step", "training loss (nats)", series)
     return [Figure("width_depth", caption, [panel])]
