@@ -2,7 +2,7 @@
 PYTHON_OF_PROJECT := .venv/bin/python
 CXX_SOURCES := $(wildcard src/*/*.h src/*/*.cc src/*/*.cu src/*/*.cuh tests/*/*.h tests/*/*.cc examples/*/*.h examples/*/*.cc)
 
-.PHONY: help setup demo train-smoke test test-all deploy-check sanitize bench reproduce reproduce-quick lint format clean
+.PHONY: help setup demo train-smoke test test-all attack deploy-check sanitize bench reproduce reproduce-quick lint format clean
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,6 +24,10 @@ test: setup ## Run the quick tests (6 minutes)
 
 test-all: setup ## Run all tests
 	$(PYTHON_OF_PROJECT) -m pytest
+
+MINUTES ?= 10
+attack: setup ## Attack all that reads from strangers for MINUTES=10, and print counts
+	$(PYTHON_OF_PROJECT) -m tests.attacks --minutes $(MINUTES)
 
 deploy-check: setup ## Export every net of the zoo in all forms; compare and time every runtime
 	$(PYTHON_OF_PROJECT) -W ignore scripts/deploy_check.py
