@@ -1,0 +1,18 @@
+"""The one graph on which export, acceleration and ONNX are built: form, readers, passes, writers."""
+
+from .form import Entry, Graph, Node
+from .read import from_net, from_symbol, load, read_symbol
+from .symbols import infer_shapes, named_arrays, to_symbol
+
+__all__ = [
+    "Entry",
+    "Graph",
+    "Node",
+    "from_net",
+    "from_symbol",
+    "infer_shapes",
+    "load",
+    "named_arrays",
+    "read_symbol",
+    "to_symbol",
+]

@@ -1,0 +1,98 @@
+"""Passes that leave out what inference does not need, and compute what is constant."""
+
+from __future__ import annotations
+
+import mxnet as mx
+
+from ..form import Entry, Graph, Node
+from ..symbols import to_symbol
+
+# Their first input is their output, in inference.
+_COPIES = frozenset(
+    (
+        *("_copy", "BlockGrad", "MakeLoss", "make_loss", "LinearRegressionOutput"),
+        *("MAERegressionOutput", "SVMOutput", "IdentityAttachKLSparseReg"),
+    )
+)
+# Their outputs have two axes.
+_FLAT = ("FullyConnected", "Flatten", "deeprect_dense")
+
+
+def simplify(graph: Graph) -> Graph:
+    """Leave out dropout, copies, the labels of training's losses, and casts that change nothing.
+
+    Outputs stay the same, bit for bit.
+
+    Raises
+    ------
+    ValueError
+        If `SoftmaxOutput` takes the softmax over more than one axis.
+    """
+    types = {node["dtype"] for node in graph.calls() if "dtype" in node.attrs}
+    types.update(array.dtype.name for array in graph.arrays.values())
+    all_float32 = types <= {"float32", None}
+
+    def rule(_: Graph, node: Node) -> Entry | None:
+        if node.op in _COPIES or (node.op == "Dropout" and node["mode"] != "always"):
+            return node.inputs[0]
+        if node.op == "Cast" and all_float32:
+            return node.inputs[0]
+        if node.op == "SoftmaxOutput":
+            axis = 1 if node["multi_output"] else -1
+            if not (node["multi_output"] or node["preserve_shape"] or _is_flat(node.inputs[0])):
+                raise ValueError(
+                    f"{node.name} (SoftmaxOutput) may take the softmax over several axes; set "
+                    "multi_output or preserve_shape"
+                )
+            return Entry(
+                Node("softmax", node.name, {"axis": axis}, node.inputs[:1], layers=node.layers)
+            )
+        if node.op == "LogisticRegressionOutput":
+            return Entry(Node("sigmoid", node.name, {}, node.inputs[:1], layers=node.layers))
+        return None
+
+    return graph.rewritten(rule)
+
+
+def fold_constants(graph: Graph) -> Graph:
+    """Compute the nodes that take parameters only, such as casts of float16 weights."""
+
+    def rule(copy: Graph, node: Node) -> Entry | None:
+        if not node.inputs or node.op.startswith(("_random", "_sample", "Dropout")):
+            return None
+        values = [copy.value(entry) for entry in node.inputs]
+        if any(value is None for value in values):
+            return None
+        symbol = to_symbol(Graph([Entry(node)], copy.arrays))
+        arrays = {e.node.name: mx.nd.array(v, dtype=v.dtype) for e, v in zip(node.inputs, values)}
+        states = symbol.list_auxiliary_states()
+        if states or len(symbol) > 1:
+            return None
+        (result,) = symbol.eval(mx.cpu(), **arrays)
+        return copy.constant(node.name, result.asnumpy())
+
+    return graph.rewritten(rule)
+
+
+def constant_slopes(graph: Graph) -> Graph:
+    """Write slopes that a layer shares into the graph: runtimes compute that without a tensor.
+
+    `LeakyReLU` with one learned slope becomes one with that slope as its argument. Outputs stay
+    the same but for rounding.
+    """
+
+    def rule(copy: Graph, node: Node) -> Entry | None:
+        if node.op != "LeakyReLU" or node["act_type"] != "prelu":
+            return None
+        slope = copy.value(node.inputs[1])
+        if slope is None or slope.size != 1:
+            return None
+        attrs = {"act_type": "leaky", "slope": float(slope.reshape(()))}
+        return Entry(Node("LeakyReLU", node.name, attrs, node.inputs[:1], layers=node.layers))
+
+    return graph.rewritten(rule)
+
+
+def _is_flat(entry: Entry) -> bool:
+    node = entry.node
+    return node.op in _FLAT and node.attrs.get("flatten", True)
