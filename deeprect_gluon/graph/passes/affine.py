@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Callable
 
@@ -47,30 +46,35 @@ def fold_affine(graph: Graph) -> Graph:
 
 def affine(graph: Graph, node: Node) -> Affine | None:
     """Return what a node does as scale and shift, or None if it does something else."""
-    if node.op == "BatchNorm":
-        return _batch_norm(graph, node)
-    if node.op in _WITH_NUMBER:
-        scale, shift = _WITH_NUMBER[node.op](float(node["scalar"]))
-        return Affine(node.inputs[0], np.array([scale]), np.array([shift]))
-    if node.op in _WITH_ARRAY:
-        return _with_array(graph, node)
-    return None
+    found = None
+    # What is not finite stays in the graph, where it has the same effect as before.
+    with np.errstate(all="ignore"):
+        if node.op == "BatchNorm":
+            found = _batch_norm(graph, node)
+        elif node.op in _WITH_NUMBER:
+            number = np.full(1, node["scalar"], np.float64)
+            found = Affine(node.inputs[0], *_WITH_NUMBER[node.op](number))
+        elif node.op in _WITH_ARRAY:
+            found = _with_array(graph, node)
+    finite = found and np.isfinite(found.scale).all() and np.isfinite(found.shift).all()
+    return found if finite else None
 
 
-# From a number s to (scale, shift).
-_WITH_NUMBER: dict[str, Callable[[float], tuple[float, float]]] = {
-    "_mul_scalar": lambda s: (s, 0.0),
-    "_div_scalar": lambda s: (1.0 / s, 0.0),
-    "_plus_scalar": lambda s: (1.0, s),
-    "_minus_scalar": lambda s: (1.0, -s),
-    "_rminus_scalar": lambda s: (-1.0, s),
+_ONE, _ZERO = np.ones(1), np.zeros(1)
+# From a number s, in an array of one element, to (scale, shift).
+_WITH_NUMBER: dict[str, Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]] = {
+    "_mul_scalar": lambda s: (s, _ZERO),
+    "_div_scalar": lambda s: (1 / s, _ZERO),
+    "_plus_scalar": lambda s: (_ONE, s),
+    "_minus_scalar": lambda s: (_ONE, -s),
+    "_rminus_scalar": lambda s: (-_ONE, s),
 }
 # From (array, whether it is the second operand) to (scale, shift).
 _WITH_ARRAY: dict[str, Callable[[np.ndarray, bool], tuple[np.ndarray, np.ndarray] | None]] = {
-    "broadcast_mul": lambda a, _: (a, np.zeros(1)),
-    "broadcast_add": lambda a, _: (np.ones(1), a),
-    "broadcast_sub": lambda a, second: (np.ones(1), -a) if second else (-np.ones(1), a),
-    "broadcast_div": lambda a, second: (1 / a, np.zeros(1)) if second else None,
+    "broadcast_mul": lambda a, _: (a, _ZERO),
+    "broadcast_add": lambda a, _: (_ONE, a),
+    "broadcast_sub": lambda a, second: (_ONE, -a) if second else (-_ONE, a),
+    "broadcast_div": lambda a, second: (1 / a, _ZERO) if second else None,
 }
 
 
@@ -107,7 +111,7 @@ def _into_layer_before(graph: Graph, node: Node) -> Entry | None:
     if first:
         return _as_node(graph, found.after(first), node, before)
     layer = _layer(graph, before)
-    if layer is None or before.op == "FullyConnected" and not before["flatten"]:
+    if layer is None or (before.op == "FullyConnected" and not before["flatten"]):
         return None
     weight, bias = layer
     # The axis of a weight that holds the layer's outputs.
@@ -192,7 +196,9 @@ def _as_node(graph: Graph, found: Affine, last: Node, first: Node) -> Entry:
     channels = max(len(found.scale), len(found.shift))
     name = last.name
     if channels == 1:
-        scaled = Node("_mul_scalar", f"{name}_scale", {"scalar": found.scale.item()}, [found.source])
+        scaled = Node(
+            "_mul_scalar", f"{name}_scale", {"scalar": found.scale.item()}, [found.source]
+        )
         shift = {"scalar": found.shift.item()}
         return Entry(Node("_plus_scalar", name, shift, [Entry(scaled)], layers=layers))
     values = {

@@ -75,9 +75,7 @@ def _alone(graph: Graph, node: Node) -> Entry | None:
         return Entry(Node("deeprect_prelu", node.name, {"axis": 1}, inputs, layers=node.layers))
     if node.op == "Pooling" and _is_plain_max(node):
         attrs = {"window": node["kernel"][0], "stride": (node["stride"] or (1,))[0]}
-        return Entry(
-            Node("deeprect_max_pool", node.name, attrs, node.inputs, layers=node.layers)
-        )
+        return Entry(Node("deeprect_max_pool", node.name, attrs, node.inputs, layers=node.layers))
     return None
 
 
