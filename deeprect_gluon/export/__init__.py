@@ -3,7 +3,7 @@
 from .forms import FORMS, export_forms
 from .int8 import export_int8
 from .load import Exported, load_export
-from .onnx_graph import export_onnx
+from .onnx import export_onnx
 from .sidecar import Sidecar, read_sidecar
 from .symbolic import export
 

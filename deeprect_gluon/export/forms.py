@@ -9,7 +9,7 @@ import numpy as np
 
 from ..models import DeepRect
 from .int8 import export_int8
-from .onnx_graph import export_onnx
+from .onnx import export_onnx
 from .symbolic import export
 
 FORMS = ("operator", "portable", "onnx")

@@ -10,8 +10,7 @@ import mxnet as mx
 import numpy as np
 
 from ..files import write_atomically
-from .graph import INPUT
-from .onnx_graph import export_onnx
+from .onnx import INPUT, export_onnx
 from .sidecar import input_shape as shape_of
 from .sidecar import write_sidecar
 from .symbolic import require_folder

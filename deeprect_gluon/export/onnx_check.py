@@ -6,8 +6,10 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .graph import INPUT
-from .onnx_graph import import_onnx
+from ..graph.onnx import import_onnx
+from ..graph.symbols import last_line
+from .onnx import INPUT, SMALL
+from .operators import Work
 
 if TYPE_CHECKING:
     import onnx
@@ -15,8 +17,16 @@ if TYPE_CHECKING:
 # What `export_onnx` and `export_int8` write, all of ONNX's own domain.
 OPERATORS = frozenset(
     (
-        *("Cast", "Concat", "Conv", "DequantizeLinear", "Flatten", "Gemm", "LeakyRelu", "MaxPool"),
-        *("PRelu", "QuantizeLinear", "Relu", "Transpose"),
+        *("Abs", "Add", "AveragePool", "BatchNormalization", "Cast", "Ceil", "Clip"),
+        *("Concat", "Conv", "ConvTranspose", "DepthToSpace", "DequantizeLinear", "Div"),
+        *("Elu", "Erf", "Exp", "Flatten", "Floor", "Gather", "Gelu", "Gemm"),
+        *("GlobalAveragePool", "GlobalLpPool", "GlobalMaxPool", "HardSigmoid"),
+        *("InstanceNormalization", "LRN", "LayerNormalization", "LeakyRelu", "Log"),
+        *("LogSoftmax", "LpPool", "MatMul", "Max", "MaxPool", "Min", "Mul", "Neg"),
+        *("PRelu", "Pad", "Pow", "QuantizeLinear", "Reciprocal", "ReduceMax"),
+        *("ReduceMean", "ReduceMin", "ReduceSum", "Relu", "Reshape", "Resize", "Selu"),
+        *("Sigmoid", "Slice", "Softmax", "Softplus", "Softsign", "SpaceToDepth"),
+        *("Split", "Sqrt", "Squeeze", "Sub", "Sum", "Tanh", "Transpose", "Unsqueeze"),
     )
 )
 
@@ -31,7 +41,7 @@ def check_onnx(files: list[Path], input_shape: tuple[int, ...], most_values: int
     input_shape : tuple of int
         (channels, height, width) of its one input.
     most_values : int
-        No value computed for one image may have more elements.
+        All arrays computed for one image may have so many elements together.
 
     Raises
     ------
@@ -53,11 +63,6 @@ def check_onnx(files: list[Path], input_shape: tuple[int, ...], most_values: int
     # Protobuf's DecodeError and ONNX's errors have no class in common with each other.
     except Exception as error:
         raise ValueError(f"{path} is no ONNX export: {last_line(error)}") from error
-
-
-def last_line(error: Exception) -> str:
-    """Return what went wrong, of an error that a library tells with its call stack before it."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[-1]
 
 
 def _check_graph(model: onnx.ModelProto) -> None:
@@ -100,8 +105,10 @@ def _check_external(onnx, tensor: onnx.TensorProto, files: list[Path]) -> None:
 
 def _check_sizes(onnx, model, input_shape: tuple[int, ...], most_values: int) -> None:
     """Infer all shapes, for one image, from the shapes of the parameters; changes the model."""
+    shapes = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
     for tensor in model.graph.initializer:
-        if tensor.raw_data and len(tensor.dims):
+        # Small ones may be the shapes and axes that other nodes read.
+        if len(tensor.raw_data) >= SMALL:
             tensor.raw_data = b""
     dims = model.graph.input[0].type.tensor_type.shape.dim
     found = tuple(dim.dim_value for dim in dims[1:])
@@ -109,12 +116,14 @@ def _check_sizes(onnx, model, input_shape: tuple[int, ...], most_values: int) ->
         raise ValueError(f"its input is of shape {found}, in the sidecar of {input_shape}")
     dims[0].dim_value = 1
     del model.graph.value_info[:]
-    inferred = onnx.shape_inference.infer_shapes(model, strict_mode=True).graph
-    shapes = {
-        value.name: [dim.dim_value for dim in value.type.tensor_type.shape.dim]
-        for value in (*inferred.value_info, *inferred.output)
-    }
+    inferred = onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True).graph
+    for value in (*inferred.input, *inferred.value_info, *inferred.output):
+        shapes[value.name] = tuple(d.dim_value for d in value.type.tensor_type.shape.dim)
+    work = Work(most_values)
     for node in inferred.node:
-        values = math.prod(shapes.get(node.output[0], [0]))
-        if not 0 < values <= most_values:
-            raise ValueError(f"{node.name!r} makes an array of {values or 'unknown'} values")
+        for output in node.output:
+            values = math.prod(shapes.get(output, (0,)))
+            if values < 1:
+                raise ValueError(f"{node.name!r} makes an array of unknown size")
+            kernel = next((a.ints for a in node.attribute if a.name == "kernel_shape"), ())
+            work.add(node.name, values, [shapes.get(name, ()) for name in node.input], kernel)

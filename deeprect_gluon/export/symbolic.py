@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Sequence
 
 import mxnet as mx
+import numpy as np
 
 from ..files import write_atomically
-from .graph import for_inference, trace, with_half_weights
+from ..graph import Graph, from_net, named_arrays, to_symbol
+from ..graph.passes import constant_slopes, halve_weights, simplify
+from .operators import require_loadable
 from .sidecar import write_sidecar
 
 
@@ -17,13 +21,31 @@ def require_folder(path: Path) -> None:
         raise FileNotFoundError(f"there is no folder {path.parent} to export into; make it first")
 
 
+def graph_of(net: mx.gluon.HybridBlock | Graph, inputs: Sequence[str], portable: bool) -> Graph:
+    """Return the graph of a net to export.
+
+    Raises
+    ------
+    ValueError
+        If a parameter has no value, or is not float32.
+    """
+    graph = net if isinstance(net, Graph) else from_net(net, inputs, portable)
+    for name, array in graph.arrays.items():
+        if array.dtype != np.float32:
+            raise ValueError(
+                f"{name} is {array.dtype}; cast the net to float32 before exporting it"
+            )
+    return graph
+
+
 def export(
-    net: mx.gluon.HybridBlock,
+    net: mx.gluon.HybridBlock | Graph,
     path: Path | str,
     portable: bool = False,
     inference: bool = False,
     half: bool = False,
     input_shape: tuple[int, ...] | None = None,
+    inputs: Sequence[str] = ("data",),
 ) -> tuple[Path, Path]:
     """Write `PATH-symbol.json` and `PATH-0000.params`, as `HybridBlock.export` names them.
 
@@ -32,8 +54,8 @@ def export(
 
     Parameters
     ----------
-    net : HybridBlock
-        Initialised, with its parameters' shapes known. It takes one input, named `data`.
+    net : HybridBlock or Graph
+        A net whose parameters have values, or a graph (`deeprect_gluon.graph.load`).
     path : Path or str
         The files' common beginning; its folder must exist.
     portable : bool
@@ -47,6 +69,8 @@ def export(
         Keep the weights in float16; the graph casts them to float32 whenever it runs.
     input_shape : tuple of int, optional
         (channels, height, width), for the sidecar; by default that of the net's configuration.
+    inputs : sequence of str
+        Names for the net's inputs. `load_export` runs nets of one input.
 
     Returns
     -------
@@ -57,17 +81,23 @@ def export(
     FileNotFoundError
         If the folder does not exist.
     ValueError
-        With `half`, if a weight is too large for float16 or a parameter not float32.
+        If the net cannot be traced, has a parameter without a value or of another type than
+        float32, or an operator that `load_export` does not run; or, with `half`, if a weight is too
+        large for float16.
     """
     path = Path(path)
     require_folder(path)
-    graph = trace(net, portable)
+    graph = graph_of(net, inputs, portable)
+    require_loadable(graph)
     if inference:
-        graph = for_inference(graph)
+        graph = constant_slopes(simplify(graph))
     if half:
-        graph = with_half_weights(graph)
-    symbol = graph.symbol()
-    arrays = {f"arg:{name}": array for name, array in graph.arrays.items()}
+        graph = halve_weights(graph)
+    symbol = to_symbol(graph)
+    arrays = {
+        name: mx.nd.array(array, dtype=array.dtype)
+        for name, array in named_arrays(graph, symbol).items()
+    }
     files = Path(f"{path}-symbol.json"), Path(f"{path}-0000.params")
     write_atomically(files[0], lambda temporary: symbol.save(str(temporary)))
     write_atomically(files[1], lambda temporary: mx.nd.save(str(temporary), arrays))

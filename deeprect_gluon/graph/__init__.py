@@ -1,4 +1,4 @@
-"""The one graph on which export, acceleration and ONNX are built: form, readers, passes, writers."""
+"""The graph on which export, acceleration and ONNX are built: form, readers, passes, writers."""
 
 from .form import Entry, Graph, Node
 from .read import from_net, from_symbol, load, read_symbol

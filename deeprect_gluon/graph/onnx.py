@@ -41,6 +41,8 @@ class Writer:
     graph : Graph
     shapes : mapping of str to tuple of int
         Of the inputs without the batch, which stays free.
+    outputs : sequence of str
+        Names that only the model's outputs may have.
 
     Attributes
     ----------
@@ -49,14 +51,15 @@ class Writer:
     nodes : list of onnx.NodeProto
     """
 
-    def __init__(self, graph: Graph, shapes: Mapping[str, tuple[int, ...]]):
+    def __init__(self, graph: Graph, shapes: Mapping[str, tuple[int, ...]], outputs: Sequence[str]):
         self._onnx = import_onnx()
         self._graph = graph
         # The axes of an output that depend on the batch are those that differ.
         self._shapes = infer_shapes(graph, {name: (2, *shape) for name, shape in shapes.items()})
         self._others = infer_shapes(graph, {name: (3, *shape) for name, shape in shapes.items()})
         self._tensors: dict[Entry, str] = {}
-        self._names: collections.Counter[str] = collections.Counter()
+        self._heads: set[str] = set()
+        self._names = collections.Counter(outputs)
         self.arrays: dict[str, np.ndarray] = {}
         self.nodes: list[onnx.NodeProto] = []
 
@@ -120,9 +123,16 @@ class Writer:
 
     def head(self, entry: Entry, name: str) -> onnx.ValueInfoProto:
         """Make an output of the model of an output of a node."""
-        self.nodes.append(
-            self._onnx.helper.make_node("Identity", [self._tensor(entry)], [name], name)
-        )
+        tensor = self._tensor(entry)
+        computed = any(tensor in node.output for node in self.nodes)
+        if computed and tensor not in self._heads:
+            for node in self.nodes:
+                for names in (node.input, node.output):
+                    names[:] = [name if other == tensor else other for other in names]
+            self._tensors[entry] = name
+        else:
+            self.nodes.append(self._onnx.helper.make_node("Identity", [tensor], [name], name))
+        self._heads.add(name)
         return self._info(name, entry)
 
     def input(self, node: Node) -> onnx.ValueInfoProto:
@@ -180,7 +190,7 @@ def to_onnx(
 
     helper = import_onnx().helper
     graph = simplify(graph)
-    writer = Writer(graph, shapes)
+    writer = Writer(graph, shapes, outputs)
     inputs = []
     for node in graph.nodes():
         if node.op != "null":

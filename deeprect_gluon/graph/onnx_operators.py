@@ -65,7 +65,10 @@ def _per_axis(node: Node, name: str, default: int, rank: int) -> tuple[int, ...]
 
 
 def _same(kind: str) -> Translation:
-    return lambda w, node: w.add(kind, node, w.inputs(node))
+    def translation(w: Writer, node: Node) -> str:
+        return w.add(kind, node, w.inputs(node))
+
+    return translation
 
 
 _SAME = {
@@ -345,8 +348,14 @@ def _adaptive_pooling(w: Writer, node: Node) -> str:
 def _up_sampling(w: Writer, node: Node) -> str:
     _expect(node, sample_type="nearest", num_args=1)
     scales = w.constant(node, [1, 1, node["scale"], node["scale"]])
-    how = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
-    return w.add("Resize", node, [*w.inputs(node), "", scales], mode="nearest", **how)
+    return w.add(
+        "Resize",
+        node,
+        [*w.inputs(node), "", scales],
+        mode="nearest",
+        coordinate_transformation_mode="asymmetric",
+        nearest_mode="floor",
+    )
 
 
 # ---- shapes ----
@@ -466,7 +475,7 @@ def _deeprect_prelu(w: Writer, node: Node) -> str:
 
 
 @_translates("deeprect_dense")
-def _deeprect_dense(w: Writer, node: Node) -> str:
+def _deeprect_dense(w: Writer, node: Node) -> str | Sequence[str]:
     return _fully_connected(w, Node("FullyConnected", node.name, {"flatten": True}, node.inputs))
 
 
@@ -484,3 +493,6 @@ def _deeprect_conv_prelu(w: Writer, node: Node) -> str:
         return w.add("Relu", node, [z])
     slopes = w.value(node, 3).reshape(-1, 1, 1)
     return w.add("PRelu", node, [z, w.constant(node, slopes)])
+
+
+TRANSLATED = frozenset(_TRANSLATIONS)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import re
 from pathlib import Path
-from typing import Any, Mapping, Sequence
+from typing import Any, Container, Mapping, Sequence
 
 import mxnet as mx
 import numpy as np
@@ -80,11 +81,15 @@ def from_net(
         If a parameter has no value yet, or as `from_symbol`.
     """
     variables = [mx.sym.var(name) for name in inputs]
-    if portable:
-        with portable_operators():
+    try:
+        with portable_operators() if portable else contextlib.nullcontext():
             outputs = net(*variables)
-    else:
-        outputs = net(*variables)
+    # Gluon asserts the number of inputs of a Sequential, and Python checks that of a function.
+    except (AssertionError, TypeError) as error:
+        raise ValueError(
+            f"{net.name} cannot be traced with the inputs {', '.join(inputs)}: {last_line(error)}; "
+            "name all its inputs"
+        ) from error
     symbol = outputs if isinstance(outputs, mx.sym.Symbol) else mx.sym.Group(_flat(outputs))
     parameters = net.collect_params()
     arrays = {}
@@ -135,8 +140,15 @@ def load(prefix: Path | str, epoch: int = 0, inputs: Sequence[str] = ("data",)) 
     return from_symbol(symbol, arrays)
 
 
-def read_symbol(path: Path) -> mx.sym.Symbol:
-    """Read a symbol that anybody may have written, in the format of any MXNet since 0.8.
+def read_symbol(path: Path, operators: Container[str] | None = None) -> mx.sym.Symbol:
+    """Read a symbol in the format of any MXNet since 0.8.
+
+    Parameters
+    ----------
+    path : Path
+    operators : container of str, optional
+        All that it may have, besides variables. Give them where a stranger wrote the file: some of
+        MXNet's operators believe addresses in their arguments.
 
     Raises
     ------
@@ -150,14 +162,14 @@ def read_symbol(path: Path) -> mx.sym.Symbol:
     if len(text) > MOST_BYTES:
         raise ValueError(f"{path} has more than {MOST_BYTES} bytes; it is no symbol")
     try:
-        return _symbol_of(json.loads(text))
+        return _symbol_of(json.loads(text), operators)
     except (LookupError, TypeError, AttributeError, RecursionError, UnicodeError) as error:
         raise ValueError(f"{path} is no symbol of MXNet: {type(error).__name__} {error}") from error
     except (ValueError, mx.MXNetError) as error:
         raise ValueError(f"{path} is no symbol of MXNet: {last_line(error)}") from error
 
 
-def _symbol_of(content: dict[str, Any]) -> mx.sym.Symbol:
+def _symbol_of(content: dict[str, Any], operators: Container[str] | None) -> mx.sym.Symbol:
     complete = content.get("attrs", {}).get("mxnet_version", [None, 0])[1] >= _COMPLETE
     symbols: list[mx.sym.Symbol] = []
     for node in content["nodes"]:
@@ -175,6 +187,8 @@ def _symbol_of(content: dict[str, Any]) -> mx.sym.Symbol:
                 raise ValueError(f"the variable {name!r} has inputs")
             symbols.append(variable(name, texts))
             continue
+        if operators is not None and op not in operators:
+            raise ValueError(f"{name!r} is of the operator {op!r}, which no export has")
         try:
             symbol = call(op, name, texts, inputs)
         except mx.MXNetError as error:
@@ -194,7 +208,7 @@ def _output(symbols: list[mx.sym.Symbol], entry: list[int], name: str) -> mx.sym
     """Return an output of an earlier node, which an entry of the file names by two numbers."""
     number, output = entry[:2]
     if number not in range(len(symbols)) or output not in range(len(symbols[number])):
-        raise ValueError(f"{name!r} takes output {output} of node {number}, which is not before it")
+        raise ValueError(f"{name} takes output {output} of node {number}, which is not before it")
     return symbols[number][output]
 
 

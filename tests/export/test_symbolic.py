@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import deeprect_gluon as dg
-from deeprect_gluon.export import export
+from deeprect_gluon.export import export, export_onnx, load_export
 
 LOADER = """
 import sys
@@ -127,10 +127,91 @@ def test_half_weights_are_cast_in_the_graph(tmp_path, form):
     assert 0 < abs(found - y).max() < 2e-3 * abs(y).max()
 
 
-def test_a_net_of_several_outputs_is_refused(tmp_path):
+def test_a_net_of_several_outputs(tmp_path):
     class Twice(mx.gluon.HybridBlock):
         def hybrid_forward(self, F, x):
-            return x, x
+            return F.tanh(x), [x + 1, x]
 
-    with pytest.raises(ValueError, match="has several outputs"):
-        export(Twice(), tmp_path / "net")
+    export(Twice(), tmp_path / "net", input_shape=(3,))
+    x = np.ones((2, 3), np.float32)
+    outputs = load_export(tmp_path / "net").outputs(x)
+    for y, expected in zip(outputs, [np.tanh(x), x + 1, x]):
+        np.testing.assert_allclose(y, expected, rtol=1e-6)
+    with pytest.raises(ValueError, match=r"the net has 3 outputs; use outputs\(\)"):
+        load_export(tmp_path / "net")(x)
+
+
+def test_both_outputs_of_a_node_keep_their_places(tmp_path):
+    class Maxout(mx.gluon.HybridBlock):
+        """A convolution whose halves compete."""
+
+        def __init__(self):
+            super().__init__()
+            with self.name_scope():
+                self.conv = mx.gluon.nn.Conv2D(8, 3, in_channels=2)
+
+        def hybrid_forward(self, F, x):
+            a, b = F.split(self.conv(x), num_outputs=2, axis=1)
+            return F.maximum(a, b) - 2 * b
+
+    net = Maxout()
+    net.initialize(mx.init.Normal(1))
+    x = np.random.default_rng(0).standard_normal((3, 2, 6, 5)).astype(np.float32)
+    expected = net(mx.nd.array(x)).asnumpy()
+    for form in ({}, {"portable": True}, {"portable": True, "inference": True}):
+        export(net, tmp_path / "net", input_shape=(2, 6, 5), **form)
+        np.testing.assert_allclose(load_export(tmp_path / "net")(x), expected, rtol=1e-6)
+    export_onnx(net, tmp_path / "net", input_shape=(2, 6, 5))
+    np.testing.assert_allclose(load_export(tmp_path / "net")(x), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_batch_normalisation_keeps_its_states(tmp_path):
+    net = mx.gluon.nn.HybridSequential()
+    net.add(mx.gluon.nn.Conv2D(4, 3), mx.gluon.nn.BatchNorm(), mx.gluon.nn.Activation("tanh"))
+    net.initialize(mx.init.Normal(1))
+    x = mx.nd.random.normal(shape=(3, 2, 6, 5))
+    with mx.autograd.record():
+        net(x)
+    expected = net(x).asnumpy()
+    export(net, tmp_path / "net", input_shape=(2, 6, 5))
+    _, arguments, states = mx.model.load_checkpoint(str(tmp_path / "net"), 0)
+    assert sorted(name.split("_", 1)[1] for name in states) == ["running_mean", "running_var"]
+    np.testing.assert_array_equal(load_export(tmp_path / "net")(x.asnumpy()), expected)
+
+
+def test_module_loads_a_net_whose_slopes_were_deferred(tmp_path):
+    net = make_net()
+    x = mx.nd.random.normal(shape=(2, 2, 7, 9))
+    expected = net(x).asnumpy()
+    export(net, tmp_path / "net", portable=True)
+    module = mx.mod.Module.load(str(tmp_path / "net"), 0, label_names=None)
+    module.bind([("data", x.shape)], for_training=False)
+    module.forward(mx.io.DataBatch([x]), is_train=False)
+    np.testing.assert_allclose(module.get_outputs()[0].asnumpy(), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float64"])
+def test_a_net_of_another_type_than_float32_is_refused(tmp_path, dtype):
+    net = mx.gluon.nn.Dense(2, in_units=3)
+    net.initialize()
+    net.cast(dtype)
+    with pytest.raises(ValueError, match=f"weight is {dtype}; cast the net to float32"):
+        export(net, tmp_path / "net")
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_operator_that_could_not_be_loaded_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="operator argsort, which load_export does not run"):
+        export(mx.gluon.nn.HybridLambda("argsort"), tmp_path / "net")
+
+
+def test_a_net_of_two_inputs_needs_both_names(tmp_path):
+    class Sum(mx.gluon.HybridBlock):
+        def hybrid_forward(self, F, a, b):
+            return a + b
+
+    with pytest.raises(ValueError, match=r"cannot be traced with the inputs data: .*name all"):
+        export(Sum(), tmp_path / "net")
+    symbol, params = export(Sum(), tmp_path / "net", inputs=["a", "b"])
+    block = mx.gluon.SymbolBlock.imports(str(symbol), ["a", "b"], str(params))
+    assert block(mx.nd.ones(2), mx.nd.ones(2)).asnumpy().tolist() == [2, 2]

@@ -49,7 +49,9 @@ CASES = {
             sym.var("a", shape=(6,)), pad=1),
         MAP,
     ),
-    "dense of ours": (dg.dense(X, sym.var("w_weight", shape=(5, 288)), sym.var("b", shape=(5,))), MAP),
+    "dense of ours": (
+        dg.dense(X, sym.var("w_weight", shape=(5, 288)), sym.var("b", shape=(5,))), MAP
+    ),
     "max pool of ours": (dg.operators.max_pool(X, 3, 2), MAP),
     "rrelu": (sym.LeakyReLU(X, act_type="rrelu", lower_bound=0.1, upper_bound=0.4)[0], MAP),
     **{f"leaky {k}": (sym.LeakyReLU(X, act_type=k, slope=0.3), MAP) for k in ("leaky", "elu")},

@@ -60,14 +60,13 @@ def fold_constants(graph: Graph) -> Graph:
     def rule(copy: Graph, node: Node) -> Entry | None:
         if not node.inputs or node.op.startswith(("_random", "_sample", "Dropout")):
             return None
-        values = [copy.value(entry) for entry in node.inputs]
-        if any(value is None for value in values):
+        names = [e.node.name for e in node.inputs if copy.value(e) is not None]
+        if len(names) < len(node.inputs):
             return None
         symbol = to_symbol(Graph([Entry(node)], copy.arrays))
-        arrays = {e.node.name: mx.nd.array(v, dtype=v.dtype) for e, v in zip(node.inputs, values)}
-        states = symbol.list_auxiliary_states()
-        if states or len(symbol) > 1:
+        if symbol.list_auxiliary_states():
             return None
+        arrays = {n: mx.nd.array(copy.arrays[n], dtype=copy.arrays[n].dtype) for n in names}
         (result,) = symbol.eval(mx.cpu(), **arrays)
         return copy.constant(node.name, result.asnumpy())
 

@@ -134,10 +134,12 @@ def test_other_types_than_float32_are_refused(tmp_path, half):
 @pytest.mark.parametrize(
     ("layer", "message"),
     [
-        (lambda nn: nn.BatchNorm(), "operator BatchNorm, which is not translated"),
-        (lambda nn: nn.AvgPool2D(), "pool_type=avg; only max is translated"),
-        (lambda nn: nn.MaxPool2D(ceil_mode=True), "pooling_convention=full"),
-        (lambda nn: nn.Activation("tanh"), "act_type=tanh; only relu"),
+        (lambda nn: nn.HybridLambda("argsort"), "of the operator argsort, which is not translated"),
+        (lambda nn: nn.BatchNorm(axis=2), "has axis=2; only 1 is translated"),
+        (
+            lambda nn: nn.HybridLambda(lambda F, x: F.softmax(x, x[0], use_length=True)),
+            "use_length",
+        ),
     ],
 )
 def test_what_is_not_translated_is_named(tmp_path, layer, message):
