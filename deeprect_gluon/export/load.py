@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import math
-import warnings
 from pathlib import Path
 from typing import Callable
 
 import mxnet as mx
 import numpy as np
 
-from ..graph import Graph, from_symbol, infer_shapes, read_symbol, to_symbol
+from ..graph import Graph, from_symbol, infer_shapes, read_symbol, to_block, to_symbol
 from ..graph.symbols import last_line
-from ..initializer.parameters import set_first_value
 from ..models.weights import read_params
 from .onnx import INPUT
 from .onnx_check import check_onnx
@@ -101,7 +99,7 @@ def load_export(path: Path | str) -> Exported:
     if sidecar.form == "onnx":
         exported = Exported(sidecar, _onnx_session(files, shape))
     else:
-        exported = Exported(sidecar, _symbol_block(_read(files), shape, files[0]))
+        exported = Exported(sidecar, _block(_read(files), shape, files[0]))
     _try(exported, shape, files[0])
     return exported
 
@@ -152,7 +150,7 @@ def _read(files: list[Path]) -> Graph:
     return graph
 
 
-def _symbol_block(graph: Graph, shape: tuple[int, ...], path: Path) -> Run:
+def _block(graph: Graph, shape: tuple[int, ...], path: Path) -> Run:
     symbol = to_symbol(graph)
     types = {name: array.dtype for name, array in graph.arrays.items()}
     try:
@@ -169,16 +167,7 @@ def _symbol_block(graph: Graph, shape: tuple[int, ...], path: Path) -> Run:
                 work.add(entry.node.name, math.prod(made), inputs, kernel)
     except ValueError as error:
         raise ValueError(f"{path} asks for too much: {error}") from error
-    with warnings.catch_warnings():
-        # SymbolBlock asks for types before it has parameters; they are given below.
-        warnings.filterwarnings("ignore", "Cannot decide type", UserWarning)
-        block = mx.gluon.SymbolBlock(symbol, mx.sym.var(INPUT))
-    parameters = block.collect_params()
-    for name, array in graph.arrays.items():
-        parameters[name].cast(array.dtype.name)
-        # A copy, since MXNet's kernels want their arrays at even addresses.
-        set_first_value(parameters[name], array.copy(), mx.cpu())
-    block.hybridize(static_alloc=True)
+    block = to_block(graph, mx.cpu())
 
     def run(x: np.ndarray) -> list[np.ndarray]:
         outputs = block(mx.nd.array(x))

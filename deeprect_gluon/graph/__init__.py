@@ -2,7 +2,7 @@
 
 from .form import Entry, Graph, Node
 from .read import from_net, from_symbol, load, read_symbol
-from .symbols import infer_shapes, named_arrays, to_symbol
+from .symbols import infer_shapes, named_arrays, to_block, to_symbol
 
 __all__ = [
     "Entry",
@@ -14,5 +14,6 @@ __all__ = [
     "load",
     "named_arrays",
     "read_symbol",
+    "to_block",
     "to_symbol",
 ]

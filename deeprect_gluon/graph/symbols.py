@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import warnings
 from typing import Mapping, Sequence
 
 import mxnet as mx
@@ -11,6 +12,7 @@ from mxnet.base import _LIB, c_str
 from mxnet.ndarray.ndarray import _DTYPE_NP_TO_MX
 from mxnet.symbol._internal import _symbol_creator
 
+from ..initializer.parameters import set_first_value
 from .form import Entry, Graph
 
 
@@ -59,6 +61,31 @@ def to_symbol(graph: Graph) -> mx.sym.Symbol:
     symbols = _compose(graph)
     heads = [symbols[id(head.node)][head.output] for head in graph.heads]
     return heads[0] if len(heads) == 1 else mx.sym.Group(heads)
+
+
+def to_block(graph: Graph, ctx: mx.Context | None = None) -> mx.gluon.SymbolBlock:
+    """Return a graph as a hybridized Gluon block for inference.
+
+    Parameters
+    ----------
+    graph : Graph
+    ctx : Context, optional
+        Where the block computes; by default the current context.
+    """
+    with warnings.catch_warnings():
+        # SymbolBlock asks for types before it has parameters; they are given below.
+        warnings.filterwarnings("ignore", "Cannot decide type", UserWarning)
+        inputs = [mx.sym.var(name) for name in graph.inputs()]
+        block = mx.gluon.SymbolBlock(to_symbol(graph), inputs)
+    parameters = block.collect_params()
+    parameters.setattr("grad_req", "null")
+    for name, array in graph.arrays.items():
+        parameters[name].cast(array.dtype.name)
+        # A copy, since MXNet's kernels want aligned memory of their own.
+        values = np.array(array, order="C")
+        set_first_value(parameters[name], values, ctx or mx.current_context())
+    block.hybridize(static_alloc=True, static_shape=True)
+    return block
 
 
 def infer_shapes(

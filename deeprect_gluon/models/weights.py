@@ -18,7 +18,8 @@ from .network import DeepRect
 
 _HEAD = ("output.weight", "output.bias")
 
-_LIST, _ARRAY = 0x112, 0xF993FAC9  # the magic numbers of a list of arrays and of a dense array
+# The magic numbers of a list of arrays, and of an array since MXNet 1.0 and since 0.9.
+_LIST, _ARRAY, _ARRAY_0_9 = 0x112, 0xF993FAC9, 0xF993FAC8
 _DTYPES: dict[int, np.dtype] = {0: np.dtype("<f4"), 2: np.dtype("<f2")}  # by MXNet's numbers
 _MOST_AXES, _LONGEST_NAME = 8, 1000
 _DENSE = 0
@@ -48,7 +49,7 @@ class _Reader:
 
 
 def read_params(path: Path) -> dict[str, np.ndarray]:
-    """Return the arrays of a file that `mx.nd.save` wrote, by the names it has for them.
+    """Return the arrays of a file that `mx.nd.save` of any MXNet since 0.8 wrote, by their names.
 
     Parameters
     ----------
@@ -81,10 +82,14 @@ def read_params(path: Path) -> dict[str, np.ndarray]:
 
 
 def _array(reader: _Reader) -> np.ndarray:
-    magic, storage, axes = reader.numbers("IiI")
-    if (magic, storage) != (_ARRAY, _DENSE) or not 1 <= axes <= _MOST_AXES:
+    (magic,) = reader.numbers("I")
+    storage = reader.numbers("i")[0] if magic == _ARRAY else _DENSE
+    # MXNet 0.8 wrote the number of axes and no magic number before it.
+    old = magic not in (_ARRAY, _ARRAY_0_9)
+    axes = magic if old else reader.numbers("I")[0]
+    if storage != _DENSE or not 1 <= axes <= _MOST_AXES:
         raise ValueError(f"an array of kind {magic:#x}, storage {storage} and {axes} axes")
-    shape = reader.numbers(f"{axes}q")
+    shape = reader.numbers(f"{axes}{'I' if old else 'q'}")
     _, _, kind = reader.numbers("iii")  # the first two are the device
     if kind not in _DTYPES or min(shape) < 1:
         raise ValueError(f"an array of type {kind} and shape {shape}")

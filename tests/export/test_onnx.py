@@ -137,8 +137,10 @@ def test_other_types_than_float32_are_refused(tmp_path, half):
         (lambda nn: nn.HybridLambda("argsort"), "of the operator argsort, which is not translated"),
         (lambda nn: nn.BatchNorm(axis=2), "has axis=2; only 1 is translated"),
         (
-            lambda nn: nn.HybridLambda(lambda F, x: F.softmax(x, x[0], use_length=True)),
-            "use_length",
+            lambda nn: nn.HybridLambda(
+                lambda F, x: F.softmax(x, use_length=True, length=F.sum(x, axis=3))
+            ),
+            "use_length=True",
         ),
     ],
 )

@@ -1,7 +1,7 @@
 """Passes: functions from graph to graph."""
 
 from .affine import fold_affine
-from .fuse import fuse
+from .fuse import fuse, replace_prelu, why_not
 from .half import halve_weights
 from .simplify import constant_slopes, fold_constants, simplify
 
@@ -11,5 +11,7 @@ __all__ = [
     "fold_constants",
     "fuse",
     "halve_weights",
+    "replace_prelu",
     "simplify",
+    "why_not",
 ]

@@ -14,9 +14,15 @@ def fuse(graph: Graph) -> Graph:
     """Compute convolutions, dense layers, rectifiers and max poolings by this package's operators.
 
     A convolution takes along the rectifier behind it if nothing else takes its output. Outputs
-    stay within 1e-5 of the largest (5e-5 with kernels of 2): convolutions round differently.
+    stay within 1e-5 of the largest (5e-5 with kernels of 2): convolutions round differently. The
+    graph then runs on the CPU only.
     """
-    return graph.rewritten(_with_rectifier).rewritten(_alone)
+    return replace_prelu(graph.rewritten(_with_rectifier).rewritten(_alone))
+
+
+def replace_prelu(graph: Graph) -> Graph:
+    """Compute rectifiers with slopes by `deeprect_prelu`, on the CPU or a GPU."""
+    return graph.rewritten(_prelu)
 
 
 def why_not(graph: Graph, node: Node) -> str | None:
@@ -67,16 +73,20 @@ def _alone(graph: Graph, node: Node) -> Entry | None:
     if node.op == "FullyConnected" and not why_not(graph, node):
         inputs = [*node.inputs[:2], _bias(graph, node, node["num_hidden"])]
         return Entry(Node("deeprect_dense", node.name, {}, inputs, layers=node.layers))
-    if node.op == "LeakyReLU" and node["act_type"] == "prelu":
-        alpha = _slopes(graph, node)
-        if alpha is None:
-            return None
-        inputs = [node.inputs[0], alpha]
-        return Entry(Node("deeprect_prelu", node.name, {"axis": 1}, inputs, layers=node.layers))
     if node.op == "Pooling" and _is_plain_max(node):
         attrs = {"window": node["kernel"][0], "stride": (node["stride"] or (1,))[0]}
         return Entry(Node("deeprect_max_pool", node.name, attrs, node.inputs, layers=node.layers))
     return None
+
+
+def _prelu(graph: Graph, node: Node) -> Entry | None:
+    if node.op != "LeakyReLU" or node["act_type"] != "prelu":
+        return None
+    alpha = _slopes(graph, node)
+    if alpha is None:
+        return None
+    inputs = [node.inputs[0], alpha]
+    return Entry(Node("deeprect_prelu", node.name, {"axis": 1}, inputs, layers=node.layers))
 
 
 def _is_relu(node: Node) -> bool:

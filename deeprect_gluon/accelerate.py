@@ -1,0 +1,87 @@
+"""Faster inference of any MXNet model with rectifiers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple, Sequence
+
+import mxnet as mx
+
+from .graph import Graph, from_net, load, to_block
+from .graph.passes import fold_affine, fold_constants, fuse, replace_prelu, simplify, why_not
+
+# The layers that the passes are made for.
+_LAYERS = ("Convolution", "FullyConnected")
+
+
+class Layer(NamedTuple):
+    """What became of layers: which operator does their work, or why MXNet's still does."""
+
+    layers: tuple[str, ...]
+    operator: str
+    why: str
+
+
+def accelerate(
+    net: mx.gluon.HybridBlock | Path | str,
+    epoch: int = 0,
+    inputs: Sequence[str] = ("data",),
+    ctx: mx.Context | None = None,
+) -> mx.gluon.SymbolBlock:
+    """Return a net for inference that computes the same faster.
+
+    Dropout goes, batch normalisation goes into the weights, and this package's operators compute
+    the layers that they are faster for. The net itself is unchanged.
+
+    Parameters
+    ----------
+    net : HybridBlock, Path or str
+        A net whose parameters have values, or the common beginning of `-symbol.json` and
+        `-0000.params` as any MXNet since 0.8 wrote them. Parameters are float32.
+    epoch : int
+        The number in the parameters' name.
+    inputs : sequence of str
+        Names of the net's inputs.
+    ctx : Context, optional
+        Where the net runs; by default the current context. On a GPU only rectifiers with slopes are
+        replaced.
+
+    Returns
+    -------
+    SymbolBlock
+        Outputs are within 1e-5 of the largest (5e-5 with kernels of 2).
+
+    Raises
+    ------
+    FileNotFoundError
+        If a file is missing.
+    ValueError
+        If a file is damaged, or a parameter is missing or surplus; or if the net has control flow.
+        The message names the node.
+    """
+    ctx = ctx or mx.current_context()
+    graph = load(net, epoch, inputs) if isinstance(net, (str, Path)) else from_net(net, inputs)
+    return to_block(accelerated(graph, ctx), ctx)
+
+
+def accelerated(graph: Graph, ctx: mx.Context) -> Graph:
+    """Return the graph that computes the same faster, as `accelerate` does."""
+    graph = fold_affine(fold_constants(simplify(graph)))
+    return replace_prelu(graph) if ctx.device_type == "gpu" else fuse(graph)
+
+
+def explain(before: Graph, after: Graph) -> list[Layer]:
+    """Return what became of the layers of a graph, in the order of computation.
+
+    Parameters
+    ----------
+    before, after : Graph
+        A graph, and what `accelerated` made of it.
+    """
+    found = []
+    for node in after.calls():
+        why = (why_not(after, node) or "") if node.op in _LAYERS else ""
+        found.append(Layer(node.layers, node.op, why))
+    done = {name for layer in found for name in layer.layers}
+    gone = [Layer(node.layers, "none", "") for node in before.calls() if node.name not in done]
+    return found + gone
