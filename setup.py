@@ -45,6 +45,7 @@ KERNELS = [source for source in SOURCES if source.endswith("kernels.cc")]
 FLAGS_OF_KERNELS = {
     # Its runs of zeros are too short for a call of memset.
     "src/conv/kernels.cc": ["-ffp-contract=fast", "-fno-tree-loop-distribute-patterns"],
+    "src/conv/direct_kernels.cc": ["-ffp-contract=fast"],
     "src/product/kernels.cc": ["-ffp-contract=fast"],
 }
 INSTRUCTION_SETS = {"baseline": []}

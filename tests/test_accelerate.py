@@ -102,10 +102,15 @@ def test_every_layer_is_fused_and_the_table_says_so(net):
     after = accelerated(before, mx.cpu())
     rows = explain(before, after)
     convolutions = [row for row in rows if any("conv" in name for name in row.layers)]
-    assert [row.operator for row in convolutions] == 5 * ["deeprect_conv_prelu"]
+    assert [row.operator for row in convolutions] == 5 * ["deeprect_fused_conv"]
     assert not any(row.why for row in convolutions)
     named = [name for row in rows for name in row.layers]
     assert sorted(named) == sorted(node.name for node in before.calls())
+    # Nothing of the units is left beside their convolutions.
+    left = {node.op for node in after.calls()}
+    assert left == {
+        "deeprect_fused_conv", "deeprect_max_pool", "Flatten", "FullyConnected"
+    }  # fmt: skip
     (dense,) = (row for row in rows if row.operator == "FullyConnected")
     assert dense.why == "its weight is small"
     (gone,) = (row for row in rows if row.operator == "none")
@@ -117,14 +122,14 @@ def test_every_layer_is_fused_and_the_table_says_so(net):
     [
         (nn.Conv2D(4, 3, strides=2), r"its stride is \(2, 2\)"),
         (nn.Conv2D(4, 3, dilation=2), r"its dilation is \(2, 2\)"),
-        (nn.Conv2D(4, 5), r"its kernel is \(5, 5\)"),
+        (nn.Conv2D(16, 5), r"its kernel is \(5, 5\)"),
         (nn.Conv2D(3, 3, groups=3), "it has 3 groups"),
         (nn.Conv2D(4, 3, padding=(0, 1)), r"its padding is \(0, 1\)"),
     ],
 )
 def test_what_stays_mxnet_s_has_a_reason(layer, why):
     layer.initialize()
-    layer(mx.nd.zeros((1, 3, 12, 12)))
+    layer(mx.nd.zeros((1, 6, 12, 12)))
     graph = from_net(layer)
     (row,) = explain(graph, accelerated(graph, mx.cpu()))
     assert row.operator == "Convolution"

@@ -103,7 +103,7 @@ void recompute_backward(const ConvPReLU& layer, const SomeChannels& some, const 
   const Scratch z(size), g(size);
   Convolution fewer = c;
   fewer.out_channels = some.count();
-  convolve(fewer, layer.x, forward_weights(fewer, weights.data()), {biases.data(), nullptr, 0},
+  convolve(fewer, {layer.x}, forward_weights(fewer, weights.data()), {biases.data(), nullptr, 0},
            z.data());
   some.gather(dy, g.data());
   std::vector<float> sums(slopes.size());
@@ -143,7 +143,7 @@ void conv_prelu_forward(const ConvPReLU& layer, float* y) {
   if (c.images == 0) return;
   const auto [alpha, shared] = layer.rectifier;
   const Epilogue end{layer.bias, alpha ? alpha : &kZero, alpha && !shared};
-  convolve(c, layer.x, forward_weights(c, layer.weight), end, y);
+  convolve(c, {layer.x}, forward_weights(c, layer.weight), end, y);
 }
 
 void conv_prelu_backward(const ConvPReLU& layer, const float* y, const float* dy,
@@ -163,7 +163,7 @@ void conv_prelu_backward(const ConvPReLU& layer, const float* y, const float* dy
   // The gradient of the data is the convolution of dz with the weights transposed and reversed.
   const Convolution back{c.images,      c.out_channels, c.in_channels,       c.out_height(),
                          c.out_width(), c.kernel,       c.kernel - 1 - c.pad};
-  convolve(back, dz.data(), {layer.weight, c.taps(), c.in_channels * c.taps(), true},
+  convolve(back, {dz.data()}, {layer.weight, c.taps(), c.in_channels * c.taps(), true},
            {nullptr, nullptr, 0}, dx);
 }
 

@@ -19,7 +19,12 @@ struct Band {
 };
 
 // Copy planes into a band, as data[y - y0][x + left][lane]. What lies outside of a plane is zero.
-void load_band(const TileRows& t, const float* x, int64_t channels, const Band& band) {
+void load_band(const TileRows& t, const Input& input, int64_t channels, const Band& band) {
+  const float* const x = input.x;
+  const bool scaled = input.scale != nullptr;
+  const int64_t known = channels < kLanes ? channels : kLanes;
+  const Vec scale = scaled ? load_some(input.scale, known) : Vec{};
+  const Vec shift = scaled ? load_some(input.shift, known) : Vec{};
   const int64_t height = t.planes.height, width = t.planes.width, plane = height * width;
   const int64_t left = band.left, columns = band.columns, row_size = columns * kLanes;
   const int64_t top = band.y0 < 0 ? 0 : band.y0, bottom = band.y1 < height ? band.y1 : height;
@@ -41,7 +46,7 @@ void load_band(const TileRows& t, const float* x, int64_t channels, const Band& 
     Vec v[kLanes];
     load_transposed(x + i, plane, channels, n, v);
     for (int64_t k = 0; k < n; ++k) {
-      store(to, v[k]);
+      store(to, scaled ? scale * v[k] + shift : v[k]);
       to += kLanes;
       if (++column == width) {
         column = 0;
@@ -67,7 +72,7 @@ void transform_band(const TileRows& t, int step, const Band& band, PointTiles ti
 }
 
 template <int r, int n>
-void input(const TileRows& t, const float* x, int64_t channels, float* data, PointTiles tiles) {
+void input(const TileRows& t, const Input& x, int64_t channels, float* data, PointTiles tiles) {
   constexpr int m = n + 1 - r;
   const int64_t pad = t.planes.pad, filled = pad + t.planes.width;
   const int64_t needed = (t.tiles_x - 1) * m + n;
@@ -78,7 +83,7 @@ void input(const TileRows& t, const float* x, int64_t channels, float* data, Poi
 }
 
 template <int r, int n>
-void output_gradient(const TileRows& t, const float* dy, int64_t channels, float* data,
+void output_gradient(const TileRows& t, const Input& dy, int64_t channels, float* data,
                      PointTiles tiles) {
   constexpr int m = n + 1 - r;
   const Band band{t.first * m, t.last * m, 0, t.tiles_x * m, data};
@@ -108,9 +113,10 @@ void output(const TileRows& t, PointTiles products, int64_t channels, Epilogue e
       products.data += products.tile_stride;
     }
     const int64_t pixels = rows * width, at = ty * m * width;
-    const auto rectified = [&](Vec v, int64_t c, const float* to, int64_t) {
+    const auto rectified = [&](Vec v, int64_t c, const float* to, int64_t count) {
       __builtin_prefetch(to + t.ahead, 1);
-      const Vec sum = bias ? v + bias[c] : v;
+      Vec sum = bias ? v + bias[c] : v;
+      if (end.summand) sum += load_some(end.summand + (to - y), count);
       return alpha ? (sum > Vec{} ? sum : alpha[c * alpha_stride] * sum) : sum;
     };
     deinterleave(band, channels, pixels, y + at, plane, rectified);

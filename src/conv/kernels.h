@@ -47,9 +47,9 @@ struct WinogradTransforms {
   int depth;           // input channels that are multiplied at a time
   int weights_stride;  // floats between the points of their transformed weights
   // Transform the input tiles of a group of channels. x is the plane of the first.
-  void (*input)(const TileRows&, const float* x, int64_t channels, float* band, PointTiles);
+  void (*input)(const TileRows&, const Input& x, int64_t channels, float* band, PointTiles);
   // Do the same to the gradient of the output, in m x m tiles, for the gradient of the weights.
-  void (*output_gradient)(const TileRows&, const float* dy, int64_t channels, float* band,
+  void (*output_gradient)(const TileRows&, const Input& dy, int64_t channels, float* band,
                           PointTiles);
   // Write a panel of `width` columns for each point: u[p * weights_stride][k][column], k < depth.
   void (*weights)(WeightMatrix, int64_t depth, int64_t width, float* u);

@@ -153,7 +153,7 @@ struct Plan {
 struct Source {
   decltype(WinogradTransforms::input) transform;
   Planes planes;
-  const float* data;
+  Input data;
   Tiles tiles;
 };
 
@@ -165,8 +165,8 @@ void transform_chunk(const Plan& plan, const Source& source, int64_t chunk, int6
   const int64_t count = std::min(plan.lanes, planes.channels - channel);
   plan.tiling.for_each_image(
       chunk, planes, [&](int64_t image, const TileRows& rows, int64_t before) {
-        source.transform(rows, source.data + planes.offset(image, channel), count, band,
-                         source.tiles.from(channel, tile + before));
+        source.transform(rows, source.data.from(channel, planes.offset(image, channel)), count,
+                         band, source.tiles.from(channel, tile + before));
       });
 }
 
@@ -253,10 +253,10 @@ void write_chunk(const ForwardPlan& plan, int64_t chunk, const Channels& out, co
   plan.tiling.for_each_image(
       chunk, planes, [&](int64_t image, const TileRows& rows, int64_t before) {
         for (int64_t o = 0; o < out.count; o += plan.lanes) {
+          const int64_t channel = out.first + o, offset = planes.offset(image, channel);
           plan.transforms.output(
               rows, {own.products + before * plan.block + o, plan.products_stride, plan.block},
-              std::min(plan.lanes, out.count - o), end.from(out.first + o), own.band,
-              y + planes.offset(image, out.first + o));
+              std::min(plan.lanes, out.count - o), end.from(channel, offset), own.band, y + offset);
         }
       });
 }
@@ -321,7 +321,7 @@ void write_block(const WeightGradientPlan& plan, const float* products, const Ch
 
 }  // namespace
 
-void convolve(const Convolution& c, const float* x, const WeightMatrix& weight, const Epilogue& end,
+void convolve(const Convolution& c, const Input& x, const WeightMatrix& weight, const Epilogue& end,
               float* y) {
   const ForwardPlan plan(c);
   const Scratch transformed(plan.batch_floats());
@@ -366,12 +366,12 @@ void weight_gradient(const Convolution& c, const float* x, const float* dz, floa
       const int64_t tiles = plan.tiling.tiles(batch.begin, batch.end);
       const Source in{plan.transforms.input,
                       c.in_planes(),
-                      x,
+                      {x},
                       {transformed.data(), plan.points, plan.in_padded, plan.step, tiles}};
       const Source out{
           plan.transforms.output_gradient,
           c.out_planes(),
-          dz,
+          {dz},
           {transformed.data() + plan.in_floats, plan.points, plan.out_padded, plan.block, tiles}};
 #pragma omp for schedule(dynamic) collapse(2)
       for (int64_t chunk = batch.begin; chunk < batch.end; ++chunk) {

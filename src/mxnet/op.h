@@ -172,6 +172,14 @@ struct Method<method> {
 template <auto method>
 constexpr auto run = Method<method>::run;
 
+// The backward of an operator for inference: Gluon wants one in every hybridized net.
+template <typename Op>
+MXReturnValue refuse_backward(const Attributes&, Tensors*, Tensors*, const OpResource&) {
+  return guarded<Op>([] {
+    fail("it is for inference and has no gradient; train the net that was accelerated");
+  });
+}
+
 // Register an operator with its forward on the CPU; add what else it has to the result.
 template <typename Op>
 mxnet::ext::CustomOp& register_operator() {
