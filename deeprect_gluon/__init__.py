@@ -6,10 +6,12 @@ from .version import __version__
 native.load()
 
 from . import initializer, models, nn, optimizer  # noqa: E402
+from .acceleration import accelerate  # noqa: E402
 from .operators import conv_prelu, dense, max_pool, prelu  # noqa: E402
 
 __all__ = [
     "__version__",
+    "accelerate",
     "conv_prelu",
     "dense",
     "initializer",

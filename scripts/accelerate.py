@@ -12,7 +12,7 @@ import mxnet as mx
 import numpy as np
 
 from deeprect_gluon import native
-from deeprect_gluon.accelerate import accelerated, explain
+from deeprect_gluon.acceleration import accelerated, explain, to_fast_block
 from deeprect_gluon.errors import run_program
 from deeprect_gluon.export import export
 from deeprect_gluon.graph import Graph, load, to_block
@@ -59,7 +59,7 @@ def compare(before: Graph, after: Graph, x: mx.nd.NDArray, rounds: int) -> str:
     ValueError
         If the outputs differ by more than rounding.
     """
-    blocks = [to_block(graph, mx.cpu()) for graph in (before, after)]
+    blocks = [to_block(before, mx.cpu()), to_fast_block(after, mx.cpu())]
     expected, found = (_outputs(block, x) for block in blocks)
     error = max(
         float(np.abs(y - reference).max() / max(np.abs(reference).max(), 1e-30))

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from instruction_sets import AVAILABLE
 
-from deeprect_gluon import dense, export
+from deeprect_gluon import dense
 from deeprect_gluon.nn import Dense
 
 
@@ -203,20 +203,3 @@ def test_late_grad_req_add_needs_a_new_graph():
         block.weight.grad_req = "add"
     block.hybridize()
     block.weight.grad_req = "add"
-
-
-def test_export_and_inference_pass(tmp_path):
-    net = mx.gluon.nn.HybridSequential()
-    net.add(mx.gluon.nn.Dense(6, in_units=12, activation="relu"), Dense(3, True, in_units=6))
-    net.initialize(mx.init.Normal(1))
-    x = mx.nd.random.normal(shape=(2, 3, 4))
-    y = net(x).asnumpy()
-    symbol, params = export.export(net, tmp_path / "net", input_shape=(3, 4))
-    again = mx.gluon.SymbolBlock.imports(str(symbol), ["data"], str(params))
-    np.testing.assert_allclose(again(x).asnumpy(), y, rtol=1e-6)
-    again.optimize_for(x, backend="deeprect")
-    np.testing.assert_allclose(again(x).asnumpy(), y, rtol=1e-5, atol=1e-6)
-    again.export(str(tmp_path / "fused"))
-    graph = (tmp_path / "fused-symbol.json").read_text()
-    assert graph.count('"op": "deeprect_dense"') == 2
-    assert "FullyConnected" not in graph

@@ -8,11 +8,12 @@ from typing import Iterable, Sequence
 from ..graph import Graph, Node
 from ..graph.onnx_operators import TRANSLATED
 
-# Those that inference leaves out, besides those that are translated to ONNX. MXNet has other
-# operators that take addresses or names of code from their attributes.
+# Those that are translated to ONNX, that inference leaves out, and that `accelerate` makes. MXNet
+# has other operators that take addresses or names of code from their attributes.
 OPERATORS = TRANSLATED | {
     *("_copy", "BlockGrad", "Dropout", "LinearRegressionOutput", "MakeLoss"),
     *("LogisticRegressionOutput", "SoftmaxOutput"),
+    *("deeprect_depth_to_space", "deeprect_fused_conv"),
 }
 # Arguments that are sizes, and the least that they may be.
 _LEAST = {

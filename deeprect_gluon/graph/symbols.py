@@ -63,7 +63,9 @@ def to_symbol(graph: Graph) -> mx.sym.Symbol:
     return heads[0] if len(heads) == 1 else mx.sym.Group(heads)
 
 
-def to_block(graph: Graph, ctx: mx.Context | None = None) -> mx.gluon.SymbolBlock:
+def to_block(
+    graph: Graph, ctx: mx.Context | None = None, backend: str | None = None
+) -> mx.gluon.SymbolBlock:
     """Return a graph as a hybridized Gluon block for inference.
 
     Parameters
@@ -71,12 +73,17 @@ def to_block(graph: Graph, ctx: mx.Context | None = None) -> mx.gluon.SymbolBloc
     graph : Graph
     ctx : Context, optional
         Where the block computes; by default the current context.
+    backend : str, optional
+        A pass of MXNet's own over the graph, such as "MKLDNN".
     """
+    symbol = to_symbol(graph)
+    if backend:
+        symbol = symbol.optimize_for(backend)
     with warnings.catch_warnings():
         # SymbolBlock asks for types before it has parameters; they are given below.
         warnings.filterwarnings("ignore", "Cannot decide type", UserWarning)
         inputs = [mx.sym.var(name) for name in graph.inputs()]
-        block = mx.gluon.SymbolBlock(to_symbol(graph), inputs)
+        block = mx.gluon.SymbolBlock(symbol, inputs)
     parameters = block.collect_params()
     parameters.setattr("grad_req", "null")
     for name, array in graph.arrays.items():

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deeprect_gluon.accelerate import accelerated
+from deeprect_gluon.acceleration import accelerated, to_fast_block
 from deeprect_gluon.graph import from_symbol, infer_shapes, passes
 from tests.graph import random_nets
 from tests.graph.conftest import assert_close, fill, run_mxnet, run_onnx
@@ -43,6 +43,9 @@ def test_accelerated_nets_are_equal(symbol, seed):
     graph, inputs = graph_and_input(symbol, seed)
     fast = accelerated(graph, mx.cpu())
     assert_close(run_mxnet(fast, inputs), run_mxnet(graph, inputs), 2e-4)
+    found = to_fast_block(fast, mx.cpu())(*(mx.nd.array(inputs[name]) for name in fast.inputs()))
+    found = [y.asnumpy() for y in (found if isinstance(found, list) else [found])]
+    assert_close(found, run_mxnet(graph, inputs), 2e-4)
     # Nothing that is left still waits for a pass.
     assert not any(node.op in ("Dropout", "_copy", "SoftmaxOutput") for node in fast.calls())
 

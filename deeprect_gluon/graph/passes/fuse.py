@@ -31,7 +31,9 @@ def replace_prelu(graph: Graph) -> Graph:
 
 
 def why_not(graph: Graph, node: Node) -> str | None:
-    """Return why a convolution or dense layer stays MXNet's; None if ours is faster."""
+    """Return why a layer stays MXNet's; None if ours is faster."""
+    if node.op == "Deconvolution":
+        return "it is a deconvolution"
     values = [graph.value(entry) for entry in node.inputs[1:]]
     if any(value is None or value.dtype != np.float32 for value in values):
         return "its weights are no float32 parameters"

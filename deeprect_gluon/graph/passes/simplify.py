@@ -21,6 +21,8 @@ _FLAT = ("FullyConnected", "Flatten", "deeprect_dense")
 def simplify(graph: Graph) -> Graph:
     """Leave out dropout, copies, the labels of training's losses, and casts that change nothing.
 
+    A sum of a tensor and itself becomes a product.
+
     Outputs stay the same, bit for bit.
 
     Raises
@@ -37,6 +39,13 @@ def simplify(graph: Graph) -> Graph:
             return node.inputs[0]
         if node.op == "Cast" and all_float32:
             return node.inputs[0]
+        if node.op == "FullyConnected" and node["flatten"] and node.inputs[0].node.op == "Flatten":
+            # It flattens by itself.
+            node.inputs[0] = node.inputs[0].node.inputs[0]
+        if node.op == "elemwise_add" and node.inputs[0] == node.inputs[1]:
+            # Batch normalisation takes that along, and MXNet's pass for oneDNN fails at the sum.
+            twice = {"scalar": 2.0}
+            return Entry(Node("_mul_scalar", node.name, twice, node.inputs[:1], layers=node.layers))
         if node.op == "SoftmaxOutput":
             axis = 1 if node["multi_output"] else -1
             if not (node["multi_output"] or node["preserve_shape"] or _is_flat(node.inputs[0])):
