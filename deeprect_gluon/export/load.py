@@ -53,7 +53,7 @@ class Exported:
         Raises
         ------
         ValueError
-            If the inputs have another shape.
+            If the inputs have another shape, or the runtime fails.
         """
         x = np.ascontiguousarray(x, np.float32)
         shape = self.sidecar.input_shape or ()
@@ -62,7 +62,11 @@ class Exported:
                 f"inputs have shape {x.shape}; the net takes batches of shape "
                 f"(N, {', '.join(map(str, shape))})"
             )
-        return self._run(x)
+        try:
+            return self._run(x)
+        # MXNet and ONNX Runtime have no error in common.
+        except Exception as error:
+            raise ValueError(f"the net does not run: {last_line(error)}") from error
 
 
 def load_export(path: Path | str) -> Exported:
@@ -109,9 +113,8 @@ def _try(exported: Exported, shape: tuple[int, ...], path: Path) -> None:
     classes = exported.sidecar.classes
     try:
         outputs = exported.outputs(np.zeros((1, *shape), np.float32))
-    # MXNet and ONNX Runtime have no error in common.
-    except Exception as error:
-        raise ValueError(f"{path} does not run: {last_line(error)}") from error
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
     shapes = [output.shape for output in outputs]
     if classes and shapes != [(1, len(classes))]:
         raise ValueError(f"{path} gives scores of shape {shapes} for {len(classes)} classes")

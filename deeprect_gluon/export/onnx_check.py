@@ -79,6 +79,10 @@ def _check_graph(model: onnx.ModelProto) -> None:
         # A tensor or a graph in an attribute could name further files.
         if any(a.HasField("t") or a.HasField("g") or a.tensors or a.graphs for a in node.attribute):
             raise ValueError(f"{node.name!r} has a tensor or a graph in its attributes")
+        parts = [a.i for a in node.attribute if a.name == "num_outputs"]
+        if parts and parts != [len(node.output)]:
+            # onnx itself would write beyond the outputs.
+            raise ValueError(f"{node.name!r} has {len(node.output)} outputs and num_outputs={parts}")
         if any(value < 0 for a in node.attribute for value in a.ints):
             raise ValueError(f"{node.name!r} has a negative extent")
 

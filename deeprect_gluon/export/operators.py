@@ -80,5 +80,5 @@ def check_arguments(node: Node) -> None:
             continue
         value = node.attrs[name]
         numbers: Iterable = value if isinstance(value, tuple) else (value,)
-        if not all(n is None or (least <= n <= _MOST) for n in numbers):
+        if not all(isinstance(n, int) and least <= n <= _MOST for n in numbers):
             raise ValueError(f"{node.name!r} ({node.op}) has {name}={value}")

@@ -79,9 +79,9 @@ class Writer:
         self.arrays[name] = np.ascontiguousarray(value, dtype)
         return name
 
-    def inputs(self, node: Node) -> list[str]:
-        """Return the names of a node's inputs."""
-        return [self._tensor(entry) for entry in node.inputs]
+    def inputs(self, node: Node, most: int | None = None) -> list[str]:
+        """Return the names of a node's inputs, or of the first of them."""
+        return [self.tensor(entry) for entry in node.inputs[:most]]
 
     def value(self, node: Node, i: int) -> np.ndarray:
         """Return the value of an input that must be a parameter.
@@ -123,7 +123,7 @@ class Writer:
 
     def head(self, entry: Entry, name: str) -> onnx.ValueInfoProto:
         """Make an output of the model of an output of a node."""
-        tensor = self._tensor(entry)
+        tensor = self.tensor(entry)
         computed = any(tensor in node.output for node in self.nodes)
         if computed and tensor not in self._heads:
             for node in self.nodes:
@@ -146,7 +146,8 @@ class Writer:
         kind = self._onnx.TensorProto.FLOAT
         return self._onnx.helper.make_tensor_value_info(name, kind, shape)
 
-    def _tensor(self, entry: Entry) -> str:
+    def tensor(self, entry: Entry) -> str:
+        """Return the name of an output of a node; a parameter becomes one of the model."""
         if entry not in self._tensors:
             name = self._free(entry.node.name)
             self.arrays[name] = np.ascontiguousarray(self._graph.arrays[entry.node.name])

@@ -200,10 +200,13 @@ def _fully_connected(w: Writer, node: Node) -> str:
 @_translates("BatchNorm")
 def _batch_norm(w: Writer, node: Node) -> str:
     _expect(node, axis=1)
-    data, gamma, *others = w.inputs(node)
+    data, gamma, *others = node.inputs
     if node["fix_gamma"]:
-        gamma = w.constant(node, np.ones(w.shape(node.inputs[1])))
-    return w.add("BatchNormalization", node, [data, gamma, *others], epsilon=node["eps"])
+        scale = w.constant(node, np.ones(w.shape(gamma)))
+    else:
+        scale = w.tensor(gamma)
+    inputs = [w.tensor(data), scale, *map(w.tensor, others)]
+    return w.add("BatchNormalization", node, inputs, epsilon=node["eps"])
 
 
 @_translates("InstanceNorm")
@@ -255,7 +258,7 @@ def _hard_sigmoid(w: Writer, node: Node) -> str:
 
 @_translates("LeakyReLU")
 def _leaky_relu(w: Writer, node: Node) -> str:
-    kind, data = node["act_type"], w.inputs(node)[:1]
+    kind, data = node["act_type"], w.inputs(node, 1)
     if kind == "prelu":
         return _prelu(w, node, 1)
     if kind == "rrelu":
@@ -272,7 +275,7 @@ def _prelu(w: Writer, node: Node, axis: int) -> str:
     rank = len(w.shape(data))
     # ONNX aligns the last axes of slopes and data.
     slopes = w.value(node, 1).reshape(-1, *((1,) * (rank - 1 - axis % rank)))
-    return w.add("PRelu", node, [*w.inputs(node)[:1], w.constant(node, slopes)])
+    return w.add("PRelu", node, [*w.inputs(node, 1), w.constant(node, slopes)])
 
 
 @_translates("softmax", "log_softmax")
@@ -487,7 +490,7 @@ def _deeprect_max_pool(w: Writer, node: Node) -> str:
 
 @_translates("deeprect_conv_prelu")
 def _deeprect_conv_prelu(w: Writer, node: Node) -> str:
-    data, weight, bias = w.inputs(node)[:3]
+    data, weight, bias = w.inputs(node, 3)
     z = w.add("Conv", node, [data, weight, bias], pads=4 * (node.attrs.get("pad", 0),))
     if node.attrs.get("activation") == "relu":
         return w.add("Relu", node, [z])

@@ -20,6 +20,8 @@ from .symbols import call, count_inputs, last_line, variable
 
 # The graph of a net of a thousand layers has a hundredth of that.
 MOST_BYTES = 16 << 20
+# MXNet would make so many objects.
+_MOST_OUTPUTS = 1 << 16
 # From this version on a symbol holds every input of its nodes.
 _COMPLETE = 900
 # Attributes that MXNet up to 0.9 wrote without underscores; they may be of a node's variables.
@@ -189,6 +191,9 @@ def _symbol_of(content: dict[str, Any], operators: Container[str] | None) -> mx.
             continue
         if operators is not None and op not in operators:
             raise ValueError(f"{name!r} is of the operator {op!r}, which no export has")
+        for key in ("num_outputs", "num_args"):
+            if texts.get(key, "0").isdigit() and int(texts.get(key, "0")[:20]) > _MOST_OUTPUTS:
+                raise ValueError(f"{name!r} ({op}) has {key}={texts[key]}")
         try:
             symbol = call(op, name, texts, inputs)
         except mx.MXNetError as error:

@@ -34,13 +34,13 @@ def why_not(graph: Graph, node: Node) -> str | None:
     """Return why a layer stays MXNet's; None if ours is faster."""
     if node.op == "Deconvolution":
         return "it is a deconvolution"
-    values = [graph.value(entry) for entry in node.inputs[1:]]
-    if any(value is None or value.dtype != np.float32 for value in values):
-        return "its weights are no float32 parameters"
+    weight = graph.value(node.inputs[1])
+    if weight is None or weight.dtype != np.float32:
+        return "its weight is no float32 parameter"
     if node.op == "FullyConnected":
         if not node["flatten"]:
             return "flatten is off"
-        return None if values[0].size >= LARGE else "its weight is small"
+        return None if weight.size >= LARGE else "its weight is small"
     if node["layout"] not in (None, "NCHW"):
         return f"its layout is {node['layout']}"
     if any(step != 1 for step in node["stride"]):
@@ -53,12 +53,12 @@ def why_not(graph: Graph, node: Node) -> str | None:
     pad = node["pad"] or (0,) * len(kernel)
     if len(set(pad)) > 1 or pad[0] >= kernel[0]:
         return f"its padding is {pad}"
-    if len(kernel) != 2 or kernel[0] != kernel[1] or _algorithm(node, values[0]) is None:
+    if len(kernel) != 2 or kernel[0] != kernel[1] or _algorithm(weight) is None:
         return f"its kernel is {kernel}"
     return None
 
 
-def _algorithm(node: Node, weight: np.ndarray) -> str | None:
+def _algorithm(weight: np.ndarray) -> str | None:
     """Return the fastest algorithm for a convolution of stride 1; None if it is MXNet's."""
     filters, channels, kernel = weight.shape[:3]
     if 1 < kernel <= _LARGEST_KERNEL and (filters <= FEW_FILTERS or channels <= FEW_CHANNELS):
@@ -123,7 +123,7 @@ def _convolution(graph: Graph, conv: Node) -> Entry:
     ]
     attrs = {
         "pad": (conv["pad"] or (0,))[0],
-        "algorithm": _algorithm(conv, weight),
+        "algorithm": _algorithm(weight),
         "scaled": bool(scaled),
         "added": False,
     }
