@@ -6,7 +6,8 @@ from pathlib import Path
 
 import mxnet as mx
 
-from ..files import write_atomically
+from ..files import write_text_atomically
+from ..models.weights import write_params
 from .graph import for_inference, trace, with_half_weights
 from .sidecar import write_sidecar
 
@@ -66,11 +67,11 @@ def export(
         graph = for_inference(graph)
     if half:
         graph = with_half_weights(graph)
-    symbol = graph.symbol()
     arrays = {f"arg:{name}": array for name, array in graph.arrays.items()}
     files = Path(f"{path}-symbol.json"), Path(f"{path}-0000.params")
-    write_atomically(files[0], lambda temporary: symbol.save(str(temporary)))
-    write_atomically(files[1], lambda temporary: mx.nd.save(str(temporary), arrays))
+    # Not by Symbol.save, which reports no error if the disk is full when it closes the file.
+    write_text_atomically(files[0], graph.symbol().tojson())
+    write_params(files[1], arrays)
     form = "portable" if portable else "operator"
     write_sidecar(net, path, files, form, "float16" if half else "float32", input_shape)
     return files

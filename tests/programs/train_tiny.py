@@ -12,6 +12,7 @@ the ranks, and what they wrote.
 """
 
 import contextlib
+import ctypes
 import json
 import logging
 import os
@@ -31,6 +32,7 @@ from deeprect_gluon.train import Task, TrainConfig, Workers, loop
 
 SMALL_FILES = 4096
 GRACE = 30  # seconds
+PR_SET_PDEATHSIG = 1  # of Linux
 
 
 class Watched(Batches):
@@ -95,6 +97,7 @@ def train(folder, action="", step=-1, rank=None):
 
 def rank_process(job, environment, log):
     """Be a rank, from the fork to the end of the process."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # end with the parent
     os.environ.update(environment)
     os.dup2(log.fileno(), 1)
     os.dup2(log.fileno(), 2)

@@ -17,7 +17,8 @@ LAST = rf"stopped by SIGTERM after step (\d+) of {STEPS}"
 @pytest.fixture
 def train(run_program):
     def run(ranks, *jobs):
-        said = run_program("train_tiny", str(ranks), *jobs, OMP_NUM_THREADS="1")
+        # Three ranks exchange some fifty arrays in a step, which takes long on a busy machine.
+        said = run_program("train_tiny", str(ranks), *jobs, timeout=1800, OMP_NUM_THREADS="1")
         return [json.loads(line) for line in said.splitlines()]
 
     return run
