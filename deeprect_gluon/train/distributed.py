@@ -99,6 +99,9 @@ class Workers:
                 error = caught
         if self._hvd is not None:
             result, error = self._hvd.broadcast_object((result, error), root_rank=0)
+            # The first worker returns from there at once. If it ended, or sent another result,
+            # before the others have this one, Horovod would drop it.
+            mx.nd.waitall()
         if error is not None:
             raise error
         return result

@@ -1,6 +1,8 @@
 """The loop: the steps of SGD, exact measures, and the same bits from the same seed."""
 
 import dataclasses
+import subprocess
+import sys
 
 import mxnet as mx
 import numpy as np
@@ -231,3 +233,24 @@ def test_history_of_an_older_version_is_read(tmp_path):
         "3,1.0,0.1,2.5,0.5,10.0,2.25,0.75\n"
     )
     assert read(path) == [Row(3, 1.0, 0.1, 2.5, 0.5, 10.0, 2.25, 0.75)]
+
+
+def test_a_full_disk_does_not_stop_the_history_for_ever(tmp_path):
+    """TensorBoard's own writer waits for a thread that the full disk has ended."""
+    program = """
+import resource, sys
+from pathlib import Path
+from deeprect_gluon.train import History
+from deeprect_gluon.train.history import Row
+history = History(Path(sys.argv[1]))
+history.add(Row(1, 1.0, 0.1, 1.0, 0.5, 10.0))
+resource.setrlimit(resource.RLIMIT_FSIZE, (4096, resource.RLIM_INFINITY))
+try:
+    for step in range(2, 1000):
+        history.add(Row(step, 1.0, 0.1, 1.0, 0.5, 10.0))
+except OSError as error:
+    print(error)
+"""
+    command = [sys.executable, "-c", program, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.stdout == "[Errno 27] File too large\n", done.stderr
