@@ -17,8 +17,8 @@ def run_program():
     """Return a function that runs tests/programs/<name>.py in a fresh interpreter.
 
     The environment is this one with the keyword arguments set, or removed where they are None. A
-    program that fails or crashes fails the test with its own last words; so does one that takes more
-    than `timeout` seconds, which is for hangs only.
+    program that fails or crashes fails the test with its own last words; so does one that has not
+    ended after `timeout` seconds.
     """
 
     def run(name, *args, timeout=300, **environment):

@@ -154,7 +154,12 @@ class Learner:
         ]
         if different:
             raise ValueError(f"it was made with {'; '.join(different)}")
-        self.step, self.best = state["step"], state["best"]
+        self.step = int(state["step"])
+        if self.step < 0:
+            raise ValueError(f"it comes after {self.step} steps")
+        if state["best"] is not None:
+            step, error = state["best"]["step"], state["best"]["error"]
+            self.best = {"step": int(step), "error": float(error)}
         self.schedule.restore(state["schedule"])
         self._loss_scale.restore(state["loss_scale"])
         self.totals.restore(state["pending"])

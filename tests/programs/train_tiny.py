@@ -5,10 +5,10 @@
 A job is FOLDER, FOLDER,ACTION,STEP or FOLDER,ACTION,STEP,RANK. Its ranks are processes of their
 own, forked from this one, which has imported everything and run nothing. The action comes when the
 data of the step are asked for, on one rank or on all: kill (SIGKILL), cut (the next write beyond
-4 kB ends the process, so that it dies inside a checkpoint), full (that write fails), nan (the images
-become NaN) or term (SIGTERM). When a rank has failed, the others fail in their next exchange with it; a rank that still
-runs after GRACE seconds is killed. Print one JSON line for a job: the exit statuses in the order of
-the ranks, and what they wrote.
+4 kB ends the process, so that it dies inside a checkpoint), full (that write fails), nan (images of
+NaN) or term (SIGTERM). When a rank has failed, the others fail in their next exchange with it; a
+rank that still runs after GRACE seconds is killed. Print one JSON line for a job: the exit statuses
+in the order of the ranks, and what they wrote.
 """
 
 import contextlib
