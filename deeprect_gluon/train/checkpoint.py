@@ -75,7 +75,8 @@ class Checkpoints:
         try:
             # Without its parents: if the run's folder was removed, this is no place for a training.
             self.folder.mkdir(exist_ok=True)
-            self.remove_unfinished()
+            for unfinished in self.folder.glob(".*.step-*"):  # of a process that was killed
+                _remove(unfinished)
             digest = _write(temporary, arrays, state)
             path = self.folder / f"step-{step:08d}-{digest[:32]}.safetensors"
             if path.is_dir():
@@ -92,11 +93,6 @@ class Checkpoints:
             temporary.unlink(missing_ok=True)
         self._prune(path, step, best)
         return path
-
-    def remove_unfinished(self) -> None:
-        """Remove the unfinished files of a process that was killed while it wrote."""
-        for path in self.folder.glob(".*.step-*"):
-            _remove(path)
 
     def _prune(self, newest: Path, step: int, best: int | None) -> None:
         # A checkpoint after this step must be damaged: else the training had continued from it.

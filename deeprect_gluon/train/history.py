@@ -97,7 +97,8 @@ class History:
         board = EventsWriter(str(self._folder / "events"))
         if self.rows:  # TensorBoard then drops what the training did after its checkpoint
             start = SessionLog(status=SessionLog.START)
-            board.write_event(Event(step=self.rows[-1].step + 1, session_log=start))
+            step = self.rows[-1].step + 1
+            board.write_event(Event(wall_time=time.time(), step=step, session_log=start))
         self._files = path.open("a", newline=""), board
 
     def add(self, row: Row) -> None:

@@ -21,7 +21,7 @@ from .distributed import Workers
 from .history import History, Row, Run
 from .learner import Learner, start_amp
 from .metrics import Dataset, Measure, evaluate
-from .report import learning_curves
+from .report import compare_curves
 
 CHECKPOINTS = "checkpoints"
 
@@ -101,7 +101,7 @@ def train(
 
         def end() -> None:
             run.save_weights(task.net)
-            learning_curves(history.rows, task.title, run.folder / "curves.png")
+            compare_curves({"": history.rows}, run.folder / "curves.png", task.title)
 
         workers.on_first(enter)
         held.callback(history.close)
@@ -202,7 +202,7 @@ def _learn(learner: Learner, task: Task, history: History, checkpoints: Checkpoi
                 if checkpoints is None and epoch_done:
                     _require_finite(learner)
                 if checkpoints is not None:
-                    stop = workers.any(sigterm.received)
+                    stop = workers.any(bool(sigterm))
                     if stop or epoch_done or step % config.checkpoint_every == 0:
                         _save(learner, checkpoints, history)
                     if stop:
@@ -219,21 +219,15 @@ def _learn(learner: Learner, task: Task, history: History, checkpoints: Checkpoi
                 )
 
 
-class _SigTerm:
-    """Remembers that the process was asked to stop."""
-
-    received = False
-
-    def __call__(self, *_: object) -> None:
-        self.received = True
-
-
 @contextlib.contextmanager
-def _watch_for_sigterm(wanted: bool) -> Iterator[_SigTerm]:
-    handler = _SigTerm()
-    previous = signal.signal(signal.SIGTERM, handler) if wanted else None
+def _watch_for_sigterm(wanted: bool) -> Iterator[list[int]]:
+    """Yield a list that has values when the process was asked to stop."""
+    received: list[int] = []
+    previous = None
+    if wanted:
+        previous = signal.signal(signal.SIGTERM, lambda number, _: received.append(number))
     try:
-        yield handler
+        yield received
     finally:
         if wanted:
             signal.signal(signal.SIGTERM, previous)

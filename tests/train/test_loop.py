@@ -7,6 +7,7 @@ import sys
 import mxnet as mx
 import numpy as np
 import pytest
+from tensorboardX.proto.event_pb2 import Event, SessionLog
 
 import deeprect_gluon as dg
 from deeprect_gluon.data import Batches, shift_and_flip
@@ -222,6 +223,19 @@ def test_history_continues_after_a_row(tmp_path):
     second.add(rows[2])
     second.close()
     assert read(path) == rows
+    board = max(tmp_path.glob("events.out.tfevents.*"))
+    content, events = board.read_bytes(), []
+    while content:  # records of: length, its checksum, an event, its checksum
+        length = int.from_bytes(content[:8], "little")
+        events.append(Event.FromString(content[12 : 12 + length]))
+        content = content[16 + length :]
+    start, *values = events[1:]  # behind the format's version
+    # TensorBoard forgets what the first training told of later steps.
+    assert (start.step, start.session_log.status) == (3, SessionLog.START)
+    assert {event.step for event in values} == {3}
+    told = {event.summary.value[0].tag: event.summary.value[0].simple_value for event in values}
+    assert told.keys() == dataclasses.asdict(rows[2]).keys() - {"step"}
+    assert told["val_error"] == rows[2].val_error
     with pytest.raises(ValueError, match=r"history.csv has 3 rows; the checkpoint comes after 4"):
         History(tmp_path).resume(4)
 
