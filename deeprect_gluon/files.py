@@ -1,11 +1,14 @@
-"""Write files whole or not at all, and compute their digests."""
+"""Write files whole or not at all, lock folders, and compute digests."""
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import hashlib
 import os
+import socket
 from pathlib import Path
-from typing import Callable
+from typing import Callable, Iterator
 
 
 def sha256(path: Path) -> str:
@@ -55,3 +58,30 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
 def write_text_atomically(path: Path, text: str) -> None:
     """Write a text file in UTF-8, as `write_atomically` does."""
     write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keep others who ask for the same lock out of a folder, which is made if it does not exist.
+
+    The lock is on the folder's file `.lock`, and ends with this process, however that ends.
+
+    Raises
+    ------
+    BlockingIOError
+        If another process holds the lock; the message names it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("a+", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            file.seek(0)
+            holder = file.read() or "another process"
+            raise BlockingIOError(
+                f"{holder} works in {folder}; wait until it ends, or give another folder"
+            ) from error
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {socket.gethostname()}")
+        file.flush()
+        yield

@@ -17,17 +17,18 @@ def run_program():
     """Return a function that runs tests/programs/<name>.py in a fresh interpreter.
 
     The environment is this one with the keyword arguments set, or removed where they are None. A
-    program that fails or crashes fails the test with its own last words.
+    program that fails or crashes fails the test with its own last words; so does one that has not
+    ended after `timeout` seconds.
     """
 
-    def run(name, *args, **environment):
+    def run(name, *args, timeout=300, **environment):
         env = {**os.environ, **environment}
         done = subprocess.run(
             [sys.executable, str(PROGRAMS / f"{name}.py"), *args],
             env={key: value for key, value in env.items() if value is not None},
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=timeout,
         )
         assert done.returncode == 0, f"exit status {done.returncode}\n{done.stderr[-4000:]}"
         return done.stdout

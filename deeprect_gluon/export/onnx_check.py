@@ -82,7 +82,7 @@ def _check_graph(model: onnx.ModelProto) -> None:
         parts = [a.i for a in node.attribute if a.name == "num_outputs"]
         if parts and parts != [len(node.output)]:
             # onnx itself would write beyond the outputs.
-            raise ValueError(f"{node.name!r} has {len(node.output)} outputs and num_outputs={parts}")
+            raise ValueError(f"{node.name!r} has {len(node.output)} outputs, not {parts[0]}")
         if any(value < 0 for a in node.attribute for value in a.ints):
             raise ValueError(f"{node.name!r} has a negative extent")
 

@@ -8,9 +8,10 @@ from typing import Sequence
 import mxnet as mx
 import numpy as np
 
-from ..files import write_atomically
+from ..files import write_text_atomically
 from ..graph import Graph, from_net, named_arrays, to_symbol
 from ..graph.passes import constant_slopes, halve_weights, simplify
+from ..models.weights import write_params
 from .operators import require_loadable
 from .sidecar import write_sidecar
 
@@ -94,13 +95,10 @@ def export(
     if half:
         graph = halve_weights(graph)
     symbol = to_symbol(graph)
-    arrays = {
-        name: mx.nd.array(array, dtype=array.dtype)
-        for name, array in named_arrays(graph, symbol).items()
-    }
     files = Path(f"{path}-symbol.json"), Path(f"{path}-0000.params")
-    write_atomically(files[0], lambda temporary: symbol.save(str(temporary)))
-    write_atomically(files[1], lambda temporary: mx.nd.save(str(temporary), arrays))
+    # Not by Symbol.save, which reports no error if the disk is full when it closes the file.
+    write_text_atomically(files[0], symbol.tojson())
+    write_params(files[1], named_arrays(graph, symbol))
     form = "portable" if portable else "operator"
     write_sidecar(net, path, files, form, "float16" if half else "float32", input_shape)
     return files

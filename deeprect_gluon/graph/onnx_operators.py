@@ -201,10 +201,8 @@ def _fully_connected(w: Writer, node: Node) -> str:
 def _batch_norm(w: Writer, node: Node) -> str:
     _expect(node, axis=1)
     data, gamma, *others = node.inputs
-    if node["fix_gamma"]:
-        scale = w.constant(node, np.ones(w.shape(gamma)))
-    else:
-        scale = w.tensor(gamma)
+    ones = node["fix_gamma"]
+    scale = w.constant(node, np.ones(w.shape(gamma))) if ones else w.tensor(gamma)
     inputs = [w.tensor(data), scale, *map(w.tensor, others)]
     return w.add("BatchNormalization", node, inputs, epsilon=node["eps"])
 

@@ -1,6 +1,7 @@
-"""Read files of parameters, and load them or another net's weights into a net.
+"""Read and write files of parameters, and load them or another net's weights into a net.
 
-Files are read without MXNet, whose own reader trusts the sizes in them.
+Files are read and written without MXNet. Its reader trusts the sizes in them; its writer reports no
+error if the disk is full when it closes the file.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Mapping, Sequence
 import mxnet as mx
 import numpy as np
 
+from ..files import write_atomically
 from ..initializer.parameters import set_first_value
 from .network import DeepRect
 
@@ -20,9 +22,14 @@ _HEAD = ("output.weight", "output.bias")
 
 # The magic numbers of a list of arrays, and of an array since MXNet 1.0 and since 0.9.
 _LIST, _ARRAY, _ARRAY_0_9 = 0x112, 0xF993FAC9, 0xF993FAC8
-_DTYPES: dict[int, np.dtype] = {0: np.dtype("<f4"), 2: np.dtype("<f2")}  # by MXNet's numbers
+# By MXNet's numbers.
+_DTYPES: dict[int, np.dtype] = {
+    0: np.dtype("<f4"),
+    1: np.dtype("<f8"),
+    2: np.dtype("<f2"),
+}
 _MOST_AXES, _LONGEST_NAME = 8, 1000
-_DENSE = 0
+_DENSE, _CPU = 0, (1, 0)
 
 
 class _Reader:
@@ -54,13 +61,15 @@ def read_params(path: Path) -> dict[str, np.ndarray]:
     Parameters
     ----------
     path : Path
-        Of dense float32 and float16 arrays. Every size in it is checked before it is used.
+        Of dense arrays of floating-point numbers. Every size in it is checked before it is used.
 
     Raises
     ------
     ValueError
         If it is another file, or damaged; the message says what is wrong.
     """
+    if path.exists() and not path.is_file():
+        raise ValueError(f"{path} is not a parameter file, but a folder or a device")
     reader = _Reader(path.read_bytes())
     try:
         magic, _, count = reader.numbers("QQQ")
@@ -102,6 +111,50 @@ def _name(reader: _Reader) -> str:
     if length > _LONGEST_NAME:
         raise ValueError(f"a name of {length} bytes")
     return bytes(reader.take(length)).decode()
+
+
+def write_params(path: Path, arrays: Mapping[str, mx.nd.NDArray | np.ndarray]) -> None:
+    """Write the file that `mx.nd.save` would, whole or not at all.
+
+    Parameters
+    ----------
+    path : Path
+    arrays : mapping of name to NDArray or ndarray
+        What `read_params` reads.
+
+    Raises
+    ------
+    ValueError
+        If an array has another type, or no values.
+    OSError
+        As `write_atomically`.
+    """
+    kinds = {dtype: kind for kind, dtype in _DTYPES.items()}
+    for name, array in arrays.items():
+        if (
+            np.dtype(array.dtype) not in kinds
+            or not 1 <= array.ndim <= _MOST_AXES
+            or not array.size
+        ):
+            raise ValueError(
+                f"{name} has type {np.dtype(array.dtype)} and shape {array.shape}; parameter files "
+                f"have floating-point arrays of 1 to {_MOST_AXES} axes, with values"
+            )
+
+    def write(temporary: Path) -> None:
+        with temporary.open("wb") as file:
+            file.write(struct.pack("<QQQ", _LIST, 0, len(arrays)))
+            for array in arrays.values():
+                head = (_ARRAY, _DENSE, array.ndim, *array.shape, *_CPU)
+                form = f"<IiI{array.ndim}qiii"
+                file.write(struct.pack(form, *head, kinds[np.dtype(array.dtype)]))
+                values = array.asnumpy() if isinstance(array, mx.nd.NDArray) else array
+                file.write(np.ascontiguousarray(values).data)
+            file.write(struct.pack("<Q", len(arrays)))
+            for name in map(str.encode, arrays):
+                file.write(struct.pack("<Q", len(name)) + name)
+
+    write_atomically(path, write)
 
 
 def load_weights(

@@ -24,6 +24,8 @@ from ..files import replace_durably, sha256
 logger = logging.getLogger(__name__)
 
 _NAME = re.compile(r"step-(\d+)-([0-9a-f]{32})\.safetensors")
+# What comes of content that has the right digest and another form.
+MALFORMED = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 _DTYPES = {"float32": "F32", "float16": "F16", "float64": "F64"}
 
 
@@ -37,7 +39,7 @@ class Checkpoints:
     Parameters
     ----------
     folder : Path
-        Made when the first checkpoint is written.
+        Made when the first checkpoint is written, in a folder that exists.
     keep : int
         Number of the latest checkpoints to keep, beside the best.
     """
@@ -69,12 +71,16 @@ class Checkpoints:
         OSError
             If it cannot be written; earlier checkpoints are unchanged then.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self.remove_unfinished()
         temporary = self.folder / f".{os.getpid()}.step-{step:08d}"
         try:
+            # Without its parents: if the run's folder was removed, this is no place for a training.
+            self.folder.mkdir(exist_ok=True)
+            for unfinished in self.folder.glob(".*.step-*"):  # of a process that was killed
+                _remove(unfinished)
             digest = _write(temporary, arrays, state)
             path = self.folder / f"step-{step:08d}-{digest[:32]}.safetensors"
+            if path.is_dir():
+                _remove(path)
             replace_durably(temporary, path)
         except OSError as error:
             raise OSError(
@@ -88,18 +94,13 @@ class Checkpoints:
         self._prune(path, step, best)
         return path
 
-    def remove_unfinished(self) -> None:
-        """Remove the unfinished files of a process that was killed while it wrote."""
-        for path in self.folder.glob(".*.step-*"):
-            path.unlink()
-
     def _prune(self, newest: Path, step: int, best: int | None) -> None:
         # A checkpoint after this step must be damaged: else the training had continued from it.
         earlier = sorted({s for s, _ in self.found() if s <= step})
         kept = {*earlier[-self.keep :], best} - {step}
         for s, path in self.found():
             if s not in kept and path != newest:
-                path.unlink()
+                _remove(path)
 
     def latest(self) -> tuple[Path, dict[str, np.ndarray], dict] | None:
         """Return (path, arrays, state) of the newest whole checkpoint, or None if there is none.
@@ -122,6 +123,14 @@ class Checkpoints:
                 f"no checkpoint in {self.folder} is whole; remove the folder to start anew"
             )
         return None
+
+
+def _remove(path: Path) -> None:
+    """Remove a file; rename a folder in its place, since we did not make that."""
+    if path.is_dir() and not path.is_symlink():
+        path.rename(path.with_name(f"bad-{path.name}"))
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _write(path: Path, arrays: Mapping[str, mx.nd.NDArray], state: dict) -> str:
@@ -160,16 +169,19 @@ def read(path: Path) -> tuple[dict[str, np.ndarray], dict]:
     Raises
     ------
     DamagedCheckpointError
-        If its content does not have the digest in its name.
+        If it cannot be read, or its content does not have the digest in its name.
     """
     match = _NAME.fullmatch(path.name)
     if match is None:
         raise DamagedCheckpointError(f"{path} has not the name of a checkpoint")
-    digest = sha256(path)
-    if digest[:32] != match[2]:
-        raise DamagedCheckpointError(
-            f"the checkpoint {path} is damaged: its SHA-256 begins with {digest[:32]}"
-        )
-    with safetensors.safe_open(str(path), "numpy") as file:
-        names = file.keys()
-        return {name: file.get_tensor(name) for name in names}, json.loads(file.metadata()["state"])
+    try:
+        if not path.is_file():
+            raise ValueError("it is no file")
+        digest = sha256(path)
+        if digest[:32] != match[2]:
+            raise ValueError(f"its SHA-256 begins with {digest[:32]}")
+        with safetensors.safe_open(str(path), "numpy") as file:
+            state = json.loads(file.metadata()["state"])
+            return {name: file.get_tensor(name) for name in file.keys()}, state  # noqa: SIM118
+    except (OSError, safetensors.SafetensorError, *MALFORMED) as error:
+        raise DamagedCheckpointError(f"the checkpoint {path} is damaged: {error}") from error

@@ -69,6 +69,11 @@ class TrainConfig:
         if self.early_stop and not self.plateau:
             raise ValueError("early_stop waits for a plateau; give plateau, a number of epochs")
 
+    def last_step(self, steps_per_epoch: int) -> int:
+        """Return the number of steps in all, if no plateau ends the training before."""
+        steps = self.epochs * steps_per_epoch
+        return min(steps, self.max_steps) if self.max_steps else steps
+
 
 # A parser, or a group of its arguments.
 _Arguments = argparse._ActionsContainer

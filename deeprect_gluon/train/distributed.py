@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Mapping
+from typing import Any, Callable, Mapping
 
 import mxnet as mx
 import numpy as np
@@ -86,8 +86,22 @@ class Workers:
             for name, array in arrays.items():
                 self._hvd.broadcast_(array, root_rank=0, name=f"broadcast {name}")
 
-    def share(self, value: Any) -> Any:
-        """Return the first worker's value, anything that can be pickled."""
-        if self._hvd is None:
-            return value
-        return self._hvd.broadcast_object(value, root_rank=0)
+    def on_first(self, call: Callable[[], Any]) -> Any:
+        """Call a function on the first worker; return its result, or raise its error, on all.
+
+        The result can be pickled.
+        """
+        result = error = None
+        if self.is_first:
+            try:
+                result = call()
+            except Exception as caught:
+                error = caught
+        if self._hvd is not None:
+            result, error = self._hvd.broadcast_object((result, error), root_rank=0)
+            # The first worker returns from there at once. If it ended, or sent another result,
+            # before the others have this one, Horovod would drop it.
+            mx.nd.waitall()
+        if error is not None:
+            raise error
+        return result

@@ -110,21 +110,16 @@ def plan(net: mx.gluon.HybridBlock, config: TrainConfig, steps_per_epoch: int, w
         ("  activations and their gradients", _size(memory.activations)),
         ("a checkpoint", _size(memory.parameters + memory.momentum)),
         ("steps in an epoch", f"{steps_per_epoch:,}"),
-        ("steps in all", f"{_last_step(config, steps_per_epoch):,}"),
+        ("steps in all", f"{config.last_step(steps_per_epoch):,}"),
     ]
     return f"{columns(table)}\n\n{columns(_rates(config, steps_per_epoch))}"
-
-
-def _last_step(config: TrainConfig, steps_per_epoch: int) -> int:
-    steps = config.epochs * steps_per_epoch
-    return min(steps, config.max_steps) if config.max_steps else steps
 
 
 def _rates(config: TrainConfig, steps_per_epoch: int) -> list[tuple[str, str]]:
     """Return (epochs, learning rate), equal epochs in one row."""
     schedule = Schedule(config, steps_per_epoch)
     rates = []
-    for epoch in range(math.ceil(_last_step(config, steps_per_epoch) / steps_per_epoch)):
+    for epoch in range(math.ceil(config.last_step(steps_per_epoch) / steps_per_epoch)):
         first, last = (schedule.lr(epoch * steps_per_epoch + i) for i in (0, steps_per_epoch - 1))
         rates.append(f"{first:.6g}" if first == last else f"{first:.6g} to {last:.6g}")
     table = [("epochs", "learning rate")]

@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
+import logging
 import os
 import shlex
 import sys
+import time
 from dataclasses import asdict, dataclass, fields
 from itertools import islice
 from pathlib import Path
 from typing import Any, TextIO
 
 import mxnet as mx
-from tensorboardX import SummaryWriter
+from tensorboardX.event_file_writer import EventsWriter
+from tensorboardX.proto.event_pb2 import Event, SessionLog
+from tensorboardX.summary import scalar
 
-from ..files import write_atomically, write_text_atomically
+from ..files import write_atomically
+from ..models.weights import write_params
 from ..version import __version__
 from .config import TrainConfig
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -46,55 +54,79 @@ class History:
     Parameters
     ----------
     folder : Path, optional
-        For `history.csv` and TensorBoard's event file; without it rows are only kept in memory. The
-        first row opens the files, and replaces those of an earlier training.
+        For `history.csv` and TensorBoard's event file; without it rows are only kept in memory.
     """
 
     def __init__(self, folder: Path | None = None):
         self.rows: list[Row] = []
         self._folder = folder
-        self._files: tuple[TextIO, SummaryWriter] | None = None
+        self._files: tuple[TextIO, EventsWriter] | None = None
 
     def resume(self, count: int) -> None:
         """Keep the first `count` rows of the files and continue after them.
 
+        Without a `history.csv` the log says so, and the rows begin anew.
+
         Raises
         ------
         ValueError
-            If there are fewer.
+            If it has fewer rows, or damaged ones.
         """
-        if self._folder is None:
+        if self._folder is None or not count:
             return
         path = self._folder / "history.csv"
-        rows = read(path, count) if count else []
-        if len(rows) < count:
-            raise ValueError(f"{path} has {len(rows)} rows; the checkpoint comes after {count}")
+        if not path.exists():
+            logger.warning("%s is missing; its rows up to the checkpoint are lost", path)
+            return
+        try:
+            rows = read(path, count)
+            if len(rows) < count:
+                raise ValueError(f"{path} has {len(rows)} rows; the checkpoint comes after {count}")
+        except ValueError as error:
+            raise ValueError(f"{error}; repair it, or remove it to go on without") from error
         self.rows = rows
+
+    def open(self) -> None:
+        """Open the files, in place of those of an earlier training; the first row does it too."""
+        if self._folder is None or self._files is not None:
+            return
+        path = self._folder / "history.csv"
+        write_atomically(path, lambda temporary: _write(temporary, self.rows))
+        # Not by SummaryWriter, whose thread ends if the disk is full; the training then waits for
+        # it for ever.
+        board = EventsWriter(str(self._folder / "events"))
+        if self.rows:  # TensorBoard then drops what the training did after its checkpoint
+            start = SessionLog(status=SessionLog.START)
+            step = self.rows[-1].step + 1
+            board.write_event(Event(wall_time=time.time(), step=step, session_log=start))
+        self._files = path.open("a", newline=""), board
 
     def add(self, row: Row) -> None:
         """Add a row, and write it to the files."""
-        if self._folder is not None:
-            if self._files is None:
-                self._files = self._open(self._folder)
+        self.open()
+        if self._files is not None:
             file, board = self._files
             values = _values(row)
             csv.DictWriter(file, _COLUMNS).writerow(values)
             file.flush()
             step = values.pop("step")
             for name, value in values.items():
-                board.add_scalar(name, value, step)
+                event = Event(wall_time=time.time(), step=step, summary=scalar(name, value))
+                board.write_event(event)
+            board.flush()
+            self._require_folder(file)
         self.rows.append(row)
-
-    def _open(self, folder: Path) -> tuple[TextIO, SummaryWriter]:
-        path = folder / "history.csv"
-        write_atomically(path, lambda temporary: _write(temporary, self.rows))
-        after = self.rows[-1].step + 1 if self.rows else None
-        return path.open("a", newline=""), SummaryWriter(str(folder), purge_step=after)
 
     def sync(self) -> None:
         """Return when the rows are safely on disk."""
         if self._files is not None:
             os.fsync(self._files[0].fileno())
+            self._require_folder(self._files[0])
+
+    def _require_folder(self, file: TextIO) -> None:
+        if not os.fstat(file.fileno()).st_nlink:
+            message = "the folder of the run was removed during the training"
+            raise FileNotFoundError(errno.ENOENT, message, str(self._folder))
 
     def close(self) -> None:
         """Close the files."""
@@ -143,19 +175,19 @@ class Run:
     Parameters
     ----------
     folder : Path
-        Made if it does not exist.
     """
 
     def __init__(self, folder: Path):
         self.folder = Path(folder)
-        self.folder.mkdir(parents=True, exist_ok=True)
 
     @property
     def weights(self) -> Path:
         return self.folder / "weights.params"
 
     def save_config(self, net: mx.gluon.HybridBlock, config: TrainConfig, **more) -> None:
-        """Write what is needed to do the same training again.
+        """Write what is needed to do the same training again, and remove the weights of another.
+
+        So weights never lie beside settings that they were not trained with.
 
         Parameters
         ----------
@@ -174,9 +206,15 @@ class Run:
             "threads": int(os.environ["OMP_NUM_THREADS"]),
             **more,
         }
-        text = json.dumps(content, indent=2) + "\n"
-        write_text_atomically(self.folder / "config.json", text)
+
+        def write(temporary: Path) -> None:
+            temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+            self.weights.unlink(missing_ok=True)
+
+        self.folder.mkdir(parents=True, exist_ok=True)
+        write_atomically(self.folder / "config.json", write)
 
     def save_weights(self, net: mx.gluon.Block) -> None:
         """Write the parameters in Gluon's own format, by their structural names."""
-        write_atomically(self.weights, lambda path: net.save_parameters(str(path)))
+        parameters = net._collect_params_with_prefix()
+        write_params(self.weights, {k: p.list_data()[0] for k, p in parameters.items()})

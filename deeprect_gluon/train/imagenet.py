@@ -6,6 +6,7 @@ from typing import Any
 
 from .. import models
 from ..data.imagenet import DATASET, ImageRecords, data_folder
+from ..files import sha256
 from .config import Recipe
 from .distributed import Workers
 from .loop import Task
@@ -53,8 +54,6 @@ def task(recipe: Recipe, workers: Workers) -> Task:
     if batches.classes != validation.classes:
         raise ValueError(f"the splits train and val in {folder} have different classes")
     net = models.get_model(**recipe.model, classes=len(batches.classes))
-    used = {**recipe.data, "folder": str(folder.resolve())}
-    used.pop("threads", None)
     return Task(
         net,
         batches,
@@ -62,7 +61,13 @@ def task(recipe: Recipe, workers: Workers) -> Task:
         f"{net.config['name']} on ImageNet",
         {
             "dataset": DATASET,
-            "data": used,
+            "data": {
+                "folder": str(folder.resolve()),
+                "sides": batches.sides,
+                "colour": batches.colour,
+            },
+            # A split's metadata have the digests of all its files.
+            **{f"{split}_records": sha256(folder / f"{split}.json") for split in ("train", "val")},
             "init": recipe.init["rule"],
             "fan": recipe.init["fan"],
         },

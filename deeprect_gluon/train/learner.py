@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict
+from typing import Mapping
 
 import mxnet as mx
 import numpy as np
 from mxnet.contrib import amp as mxnet_amp
 
+from ..models import DeepRect
 from .config import TrainConfig
 from .distributed import Workers
 from .metrics import Totals
 from .schedule import Schedule
 
-# Settings that may differ when a training continues: none of them changes what a step does.
-_FREE = ("epochs", "max_steps", "report_every", "checkpoint_every", "keep_checkpoints")
+# What may differ when a training continues: none of it changes what a step does.
+_FREE = ("epochs", "max_steps", "report_every", "checkpoint_every", "keep_checkpoints", "folder")
 
 
 class Learner:
@@ -27,6 +30,8 @@ class Learner:
     config : TrainConfig
     workers : Workers
     steps_per_epoch : int
+    description : mapping
+        What else changes a step, as JSON values: the data and their augmentation.
 
     Attributes
     ----------
@@ -42,9 +47,10 @@ class Learner:
         config: TrainConfig,
         workers: Workers,
         steps_per_epoch: int,
+        description: Mapping,
     ):
         self.net, self.config, self.workers = net, config, workers
-        self.steps_per_epoch = steps_per_epoch
+        self.steps_per_epoch, self.description = steps_per_epoch, description
         self.step = 0
         self.best: dict | None = None
         self.schedule = Schedule(config, steps_per_epoch)
@@ -91,6 +97,11 @@ class Learner:
         if self.best is None or error < self.best["error"]:
             self.best = {"step": self.step, "error": error}
 
+    def is_finite(self) -> bool:
+        """Return whether no worker has a parameter or momentum of NaN or infinity."""
+        finite = all(mx.nd.all_finite(array).asscalar() for array in self.arrays().values())
+        return not self.workers.any(not finite)
+
     def arrays(self) -> dict[str, mx.nd.NDArray]:
         """Return parameters and momentum by name; momentum only after the first step."""
         states = self.trainer._updaters[0].states
@@ -115,9 +126,15 @@ class Learner:
         }
 
     def _made_with(self) -> dict:
-        settings = {k: v for k, v in asdict(self.config).items() if k not in _FREE}
-        settings["lr_drops"] = list(self.config.lr_drops)
-        return {**settings, "steps_per_epoch": self.steps_per_epoch}
+        settings = {
+            **(self.net.config if isinstance(self.net, DeepRect) else {}),
+            **asdict(self.config),
+            "steps_per_epoch": self.steps_per_epoch,
+            **self.description,
+        }
+        settings.update(settings.pop("data", {}))
+        kept = {name: value for name, value in settings.items() if name not in _FREE}
+        return json.loads(json.dumps(kept))  # as they come back from a file
 
     def restore(self, arrays: dict[str, np.ndarray] | None, shapes: dict, state: dict) -> None:
         """Continue from a checkpoint; only the first worker needs its arrays.
@@ -130,10 +147,23 @@ class Learner:
         then = state["made_with"]
         # Older versions had more settings: those must have been off.
         now = {**dict.fromkeys(then, False), **self._made_with()}
-        different = [f"{k}={then.get(k)}, not {v}" for k, v in now.items() if then.get(k) != v]
+        different = [
+            f"{name}={then.get(name, 'unknown')}, not {value}"
+            for name, value in now.items()
+            if then.get(name, self) != value
+        ]
         if different:
             raise ValueError(f"it was made with {'; '.join(different)}")
-        if state["step"]:
+        self.step = int(state["step"])
+        if self.step < 0:
+            raise ValueError(f"it comes after {self.step} steps")
+        if state["best"] is not None:
+            step, error = state["best"]["step"], state["best"]["error"]
+            self.best = {"step": int(step), "error": float(error)}
+        self.schedule.restore(state["schedule"])
+        self._loss_scale.restore(state["loss_scale"])
+        self.totals.restore(state["pending"])
+        if self.step:
             self._make_momentum()
         mine = self.arrays()
         if shapes != {name: array.shape for name, array in mine.items()}:
@@ -141,10 +171,6 @@ class Learner:
         for name, array in (arrays or {}).items():
             mine[name][:] = array
         self.workers.broadcast(mine)
-        self.step, self.best = state["step"], state["best"]
-        self.schedule.restore(state["schedule"])
-        self._loss_scale.restore(state["loss_scale"])
-        self.totals.restore(state["pending"])
 
     def _make_momentum(self) -> None:
         """Make the optimiser's arrays, which MXNet makes in the first step."""

@@ -71,20 +71,8 @@ def loss_curves(runs: Mapping[str, Sequence[Row]], classes: int, title: str, pat
     figure.savefig(path)
 
 
-def learning_curves(rows: Sequence[Row], title: str, path: Path) -> None:
-    """Draw the loss and the error of one run over its epochs.
-
-    Parameters
-    ----------
-    rows : sequence of Row
-    title : str
-    path : Path
-    """
-    compare_curves({"": rows}, path, title)
-
-
 def compare_curves(runs: Mapping[str, Sequence[Row]], path: Path, title: str = "") -> None:
-    """Draw the loss and the error of several runs over their epochs, each run in its colour.
+    """Draw the loss and the error of runs over their epochs; each of several has its colour.
 
     Parameters
     ----------

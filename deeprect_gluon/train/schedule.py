@@ -67,5 +67,8 @@ class Schedule:
 
     def restore(self, state: dict) -> None:
         """Continue from what `state` returned."""
-        self._best, self._waited = state["best"], state["waited"]
-        self._drops, self.finished = state["drops"], state["finished"]
+        self._best = None if state["best"] is None else float(state["best"])
+        self._waited, self._drops = int(state["waited"]), int(state["drops"])
+        self.finished = bool(state["finished"])
+        if not 0 <= self._drops <= self._config.plateau_drops:
+            raise ValueError(f"its learning rate was divided by 10 {self._drops} times")

@@ -5,13 +5,14 @@
 A job is FOLDER, FOLDER,ACTION,STEP or FOLDER,ACTION,STEP,RANK. Its ranks are processes of their
 own, forked from this one, which has imported everything and run nothing. The action comes when the
 data of the step are asked for, on one rank or on all: kill (SIGKILL), cut (the next write beyond
-4 kB ends the process, so that it dies inside a checkpoint), full (that write fails) or term
-(SIGTERM). When a rank has failed, the others fail in their next exchange with it; a rank that still
-runs after GRACE seconds is killed. Print one JSON line for a job: the exit statuses in the order of
-the ranks, and what they wrote.
+4 kB ends the process, so that it dies inside a checkpoint), full (that write fails), nan (images of
+NaN) or term (SIGTERM). When a rank has failed, the others fail in their next exchange with it; a
+rank that still runs after GRACE seconds is killed. Print one JSON line for a job: the exit statuses
+in the order of the ranks, and what they wrote.
 """
 
 import contextlib
+import ctypes
 import json
 import logging
 import os
@@ -31,6 +32,7 @@ from deeprect_gluon.train import Task, TrainConfig, Workers, loop
 
 SMALL_FILES = 4096
 GRACE = 30  # seconds
+PR_SET_PDEATHSIG = 1  # of Linux
 
 
 class Watched(Batches):
@@ -45,6 +47,8 @@ class Watched(Batches):
         for step, batch in zip(steps, super().epoch(epoch, start)):
             if step == self.step:
                 self.act()
+                if self.action == "nan":
+                    batch[0][:] = float("nan")
             yield batch
 
     def act(self):
@@ -95,6 +99,7 @@ def train(folder, action="", step=-1, rank=None):
 
 def rank_process(job, environment, log):
     """Be a rank, from the fork to the end of the process."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # end with the parent
     os.environ.update(environment)
     os.dup2(log.fileno(), 1)
     os.dup2(log.fileno(), 2)

@@ -48,6 +48,7 @@ def test_a_training_leaves_a_whole_run(first):
     config = json.loads((folder / "config.json").read_text())
     assert config["model"]["name"] == "deeprect_small14"
     assert config["train"]["seed"] == 3
+    assert config["augment"] is True
     assert "--seed 3" in config["command"]
     (row,) = read(folder / "history.csv")
     assert row.step == 3

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -95,6 +96,26 @@ def test_a_finished_training_is_not_begun_again_by_accident(shards, train, tmp_p
     weights = (tmp_path / "weights.params").read_bytes()
     train(*command, "--resume", "auto")
     assert (tmp_path / "weights.params").read_bytes() == weights
+
+
+def test_a_training_continues_on_moved_data_but_not_on_others_or_with_other_settings(
+    shards, train, tmp_path
+):
+    command = ["--output", tmp_path / "run", *NARROW.split(), *SHORT.split(), "--resume", "auto"]
+    train("--data", shards, *command, "--max-steps", "2")
+    for flags, words in (
+        (["--colour", "0.3"], "made with colour=0.1, not 0.3"),
+        (["--sides", "32", "40"], r"made with sides=\[32, 48\], not \[32, 40\]"),
+        (["--dropout", "0.2"], "made with dropout=0.5, not 0.2"),
+    ):
+        with pytest.raises(SystemExit, match=words):
+            train("--data", shards, *command, *flags)
+    moved = shutil.copytree(shards, tmp_path / "moved")
+    train("--data", moved, *command, "--max-steps", "3")
+    metadata = json.loads((moved / "train.json").read_text())
+    (moved / "train.json").write_text(json.dumps({**metadata, "packing": "another"}))
+    with pytest.raises(SystemExit, match="made with train_records=[0-9a-f]{64}, not [0-9a-f]{64}$"):
+        train("--data", moved, *command)
 
 
 def test_a_dry_run_says_what_would_be_and_leaves_nothing(shards, train, tmp_path):

@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import logging
+import os
 import resource
 from contextlib import contextmanager
 
@@ -69,6 +70,70 @@ def test_damage_is_named_and_the_one_before_is_used(tmp_path, caplog, damage):
     # The training goes past it: the same step is written anew.
     checkpoints.save(2, arrays(2), {"step": 2})
     assert checkpoints.latest()[2] == {"step": 2}
+
+
+def replace_by_other_content(path, content):
+    """Put content that is no checkpoint in a checkpoint's place, with its right digest."""
+    path.unlink()
+    digest = hashlib.sha256(content).hexdigest()[:32]
+    path = path.with_name(f"step-00000002-{digest}.safetensors")
+    path.write_bytes(content)
+    return path
+
+
+def replace_by_folder(path):
+    path.unlink()
+    path.mkdir()
+    (path / "file").write_text("of the user")
+
+
+def replace_by_dangling_link(path):
+    path.unlink()
+    path.symlink_to(path.with_name("nowhere"))
+
+
+def replace_by_pipe(path):
+    path.unlink()
+    os.mkfifo(path)
+
+
+def forbid(path):
+    path.chmod(0)
+    if os.access(path, os.R_OK):
+        pytest.skip("this user may read everything")
+
+
+def tensors(**arrays):
+    return safetensors.numpy.save({name: np.zeros(n) for name, n in arrays.items()})
+
+
+@pytest.mark.parametrize(
+    "replace",
+    [
+        replace_by_folder,
+        replace_by_dangling_link,
+        replace_by_pipe,
+        forbid,
+        lambda path: replace_by_other_content(path, b""),
+        lambda path: replace_by_other_content(path, b"no safetensors"),
+        lambda path: replace_by_other_content(path, tensors(a=3)),  # without a state
+        lambda path: replace_by_other_content(
+            path, safetensors.numpy.save({"a": np.zeros(3)}, {"state": "{"})
+        ),
+    ],
+)
+def test_what_is_no_checkpoint_is_passed_over(tmp_path, caplog, replace):
+    checkpoints = Checkpoints(tmp_path)
+    paths = [checkpoints.save(step, arrays(step), {"step": step}) for step in (1, 2)]
+    path = replace(paths[1]) or paths[1]
+    with caplog.at_level(logging.WARNING):
+        assert checkpoints.latest()[::2] == (paths[0], {"step": 1})
+    assert f"the checkpoint {path} is damaged" in caplog.text
+    # The training goes past it: the same step is written anew, with the same name.
+    assert checkpoints.save(2, arrays(2), {"step": 2}) == paths[1]
+    assert checkpoints.latest()[2] == {"step": 2}
+    if replace is replace_by_folder:
+        assert (tmp_path / f"bad-{path.name}" / "file").read_text() == "of the user"
 
 
 def test_nothing_whole_is_an_error_and_nothing_at_all_is_none(tmp_path):

@@ -1,10 +1,13 @@
 """The loop: the steps of SGD, exact measures, and the same bits from the same seed."""
 
 import dataclasses
+import subprocess
+import sys
 
 import mxnet as mx
 import numpy as np
 import pytest
+from tensorboardX.proto.event_pb2 import Event, SessionLog
 
 import deeprect_gluon as dg
 from deeprect_gluon.data import Batches, shift_and_flip
@@ -220,6 +223,19 @@ def test_history_continues_after_a_row(tmp_path):
     second.add(rows[2])
     second.close()
     assert read(path) == rows
+    board = max(tmp_path.glob("events.out.tfevents.*"))
+    content, events = board.read_bytes(), []
+    while content:  # records of: length, its checksum, an event, its checksum
+        length = int.from_bytes(content[:8], "little")
+        events.append(Event.FromString(content[12 : 12 + length]))
+        content = content[16 + length :]
+    start, *values = events[1:]  # behind the format's version
+    # TensorBoard forgets what the first training told of later steps.
+    assert (start.step, start.session_log.status) == (3, SessionLog.START)
+    assert {event.step for event in values} == {3}
+    told = {event.summary.value[0].tag: event.summary.value[0].simple_value for event in values}
+    assert told.keys() == dataclasses.asdict(rows[2]).keys() - {"step"}
+    assert told["val_error"] == rows[2].val_error
     with pytest.raises(ValueError, match=r"history.csv has 3 rows; the checkpoint comes after 4"):
         History(tmp_path).resume(4)
 
@@ -231,3 +247,24 @@ def test_history_of_an_older_version_is_read(tmp_path):
         "3,1.0,0.1,2.5,0.5,10.0,2.25,0.75\n"
     )
     assert read(path) == [Row(3, 1.0, 0.1, 2.5, 0.5, 10.0, 2.25, 0.75)]
+
+
+def test_a_full_disk_does_not_stop_the_history_for_ever(tmp_path):
+    """TensorBoard's own writer waits for a thread that the full disk has ended."""
+    program = """
+import resource, sys
+from pathlib import Path
+from deeprect_gluon.train import History
+from deeprect_gluon.train.history import Row
+history = History(Path(sys.argv[1]))
+history.add(Row(1, 1.0, 0.1, 1.0, 0.5, 10.0))
+resource.setrlimit(resource.RLIMIT_FSIZE, (4096, resource.RLIM_INFINITY))
+try:
+    for step in range(2, 1000):
+        history.add(Row(step, 1.0, 0.1, 1.0, 0.5, 10.0))
+except OSError as error:
+    print(error)
+"""
+    command = [sys.executable, "-c", program, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.stdout == "[Errno 27] File too large\n", done.stderr

@@ -17,7 +17,8 @@ LAST = rf"stopped by SIGTERM after step (\d+) of {STEPS}"
 @pytest.fixture
 def train(run_program):
     def run(ranks, *jobs):
-        said = run_program("train_tiny", str(ranks), *jobs, OMP_NUM_THREADS="1")
+        # Three ranks exchange some fifty arrays in a step, which takes long on a busy machine.
+        said = run_program("train_tiny", str(ranks), *jobs, timeout=1800, OMP_NUM_THREADS="1")
         return [json.loads(line) for line in said.splitlines()]
 
     return run
@@ -74,10 +75,11 @@ def test_three_ranks(train, tmp_path):
         f"{killed},kill,3,1",
         f"{killed},cut,5,0",
         f"{killed},term,7,1",
+        f"{killed},nan,9,2",
         f"{killed},kill,11",
         f"{killed}",
     ]
-    whole, one, cut, stopped, every, rest = train(3, *jobs)
+    whole, one, cut, stopped, nan, every, rest = train(3, *jobs)
     assert whole["statuses"] == rest["statuses"] == [0, 0, 0], (whole, rest)
     # The rank of the action died of it, and all others failed too.
     assert one["statuses"][1] == -signal.SIGKILL, one
@@ -87,4 +89,7 @@ def test_three_ranks(train, tmp_path):
     # One rank was asked to stop; all did, after the same step.
     assert stopped["statuses"] == [0, 0, 0], stopped
     assert re.findall(LAST, stopped["said"]) == ["8", "8", "8"]
+    # One rank saw NaN; none saved what came of it.
+    assert nan["statuses"] == [1, 1, 1], nan
+    assert nan["said"].count("train_tiny: the loss became nan between steps 9 and 10") == 3, nan
     assert outcome(killed) == outcome(undisturbed)

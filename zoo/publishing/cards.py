@@ -116,13 +116,13 @@ def write_cards(store: Store, folder: Path) -> list[Path]:
 def _write_card(store: Store, entry: dict, folder: Path) -> Path:
     # Imported here because they import Matplotlib and TensorBoard, which `card` does not need.
     from deeprect_gluon.train import history
-    from deeprect_gluon.train.report import learning_curves
+    from deeprect_gluon.train.report import compare_curves
 
     title = index_file.title(entry)
     store.read(entry["history"])  # raises if the file is damaged
     rows = history.read(store.path(entry["history"]))
     picture, path = folder / f"{title}.png", folder / f"{title}.md"
-    write_atomically(picture, lambda temporary: learning_curves(rows, title, temporary))
+    write_atomically(picture, lambda temporary: compare_curves({"": rows}, temporary, title))
     text = card(entry, curves=picture.name)
     write_text_atomically(path, text)
     return path
