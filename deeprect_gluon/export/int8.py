@@ -33,7 +33,7 @@ def export_int8(
     net : HybridBlock
     path : Path or str
         The file's beginning; its folder must exist.
-    inputs : iterable of ndarray of float32, shape (N, channels, height, width)
+    inputs : iterable of ndarray or NDArray of float32, shape (N, channels, height, width)
         Batches of preprocessed images as the net will see them; some hundred images in all.
     input_shape : tuple of int, optional
         (channels, height, width); by default that of the net's configuration.
@@ -43,11 +43,13 @@ def export_int8(
     ImportError
         If onnx or onnxruntime is not installed.
     FileNotFoundError, ValueError
-        As `export_onnx`; also ValueError if there are no inputs.
+        As `export_onnx`; also ValueError if there are no inputs, or if they are of another shape or
+        not finite.
     """
     path = Path(path)
     require_folder(path)
-    batches = [np.ascontiguousarray(batch, np.float32) for batch in inputs]
+    shape = input_shape or shape_of(net)
+    batches = [_batch(batch, shape) for batch in inputs]
     if not sum(map(len, batches)):
         raise ValueError("there are no inputs to measure activations on; give some images")
     target = Path(f"{path}.onnx")
@@ -55,8 +57,22 @@ def export_int8(
         source = export_onnx(net, Path(folder) / "float32", input_shape)[0]
         write_atomically(target, lambda temporary: _quantise(source, temporary, batches))
     Path(f"{path}.onnx.data").unlink(missing_ok=True)  # of another export before this one
-    write_sidecar(net, path, (target,), "onnx", "int8", input_shape or shape_of(net))
+    write_sidecar(net, path, (target,), "onnx", "int8", shape)
     return (target,)
+
+
+def _batch(batch: np.ndarray | mx.nd.NDArray, shape: tuple[int, ...] | None) -> np.ndarray:
+    """Return a batch of calibration images as NumPy's array, checked."""
+    values = batch.asnumpy() if isinstance(batch, mx.nd.NDArray) else batch
+    array = np.ascontiguousarray(values, np.float32)
+    if shape is not None and array.shape[1:] != tuple(shape):
+        raise ValueError(
+            f"calibration images have shape {array.shape}; the net takes batches of shape "
+            f"(N, {', '.join(map(str, shape))})"
+        )
+    if not np.isfinite(array).all():
+        raise ValueError("calibration images have values that are not finite")
+    return array
 
 
 def _quantise(source: Path, target: Path, batches: list[np.ndarray]) -> None:

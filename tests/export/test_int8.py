@@ -30,3 +30,24 @@ def test_images_are_needed(net, tmp_path):
     with pytest.raises(ValueError, match="no inputs"):
         export_int8(net, tmp_path / "net", [np.zeros((0, 1, 28, 28))])
     assert not list(tmp_path.iterdir())
+
+
+def test_images_as_ndarrays_calibrate_like_those_of_numpy(net, inputs, tmp_path):
+    x = inputs(net, 32)
+    (first,) = export_int8(net, tmp_path / "numpy", [x])
+    (second,) = export_int8(net, tmp_path / "mxnet", [mx.nd.array(x)])
+    assert first.read_bytes() == second.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (lambda x: x[0], r"have shape \(1, 28, 28\); the net takes batches of shape \(N, 1, 28"),
+        (lambda x: x[:, :, 1:], r"have shape \(4, 1, 27, 28\)"),
+        (lambda x: np.where(x > 1, np.nan, x), "not finite"),
+    ],
+)
+def test_images_that_cannot_calibrate_are_refused(net, inputs, tmp_path, wrong, message):
+    with pytest.raises(ValueError, match=message):
+        export_int8(net, tmp_path / "net", [wrong(inputs(net, 4))])
+    assert not list(tmp_path.iterdir())

@@ -235,6 +235,26 @@ def test_a_small_file_that_would_fill_the_memory_is_refused(tmp_path, form):
     refused(tmp_path / "net", "asks for inputs of")
 
 
+@pytest.mark.parametrize("form", ["portable", "onnx"])
+@pytest.mark.parametrize(
+    ("layers", "side", "message"),
+    [
+        (12 * [mx.gluon.nn.Activation("relu")], 8192, "it makes arrays of"),
+        ([mx.gluon.nn.AvgPool2D(1999, 1)], 4000, "it takes .* multiply-adds"),
+    ],
+)
+def test_a_small_file_that_asks_for_all_memory_or_hours_is_refused(
+    tmp_path, form, layers, side, message
+):
+    net = mx.gluon.nn.HybridSequential()
+    net.add(*layers)
+    if form == "onnx":
+        export_onnx(net, tmp_path / "net", input_shape=(1, side, side))
+    else:
+        export(net, tmp_path / "net", portable=True, input_shape=(1, side, side))
+    refused(tmp_path / "net", message)
+
+
 @pytest.mark.parametrize("portable", [False, True])
 def test_a_net_without_parameters(tmp_path, portable):
     net = mx.gluon.nn.MaxPool2D(2)
