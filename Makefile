@@ -39,6 +39,7 @@ bench: setup ## Time operators, layers and networks against MXNet's and PyTorch'
 	$(PYTHON_OF_PROJECT) benchmarks/prelu.py
 	$(PYTHON_OF_PROJECT) benchmarks/layers.py
 	$(PYTHON_OF_PROJECT) benchmarks/nets.py
+	$(PYTHON_OF_PROJECT) benchmarks/models.py
 	$(PYTHON_OF_PROJECT) benchmarks/where.py
 	$(PYTHON_OF_PROJECT) benchmarks/initialise.py
 	$(PYTHON_OF_PROJECT) benchmarks/horovod_scaling.py
