@@ -8,25 +8,26 @@ import os
 import random
 import time
 from pathlib import Path
-from typing import Sequence
+from typing import Generator, Iterator, Sequence
 
 from tqdm import tqdm
 
 from deeprect_gluon.files import sha256, write_text_atomically
 
-from .places import Bucket, UnavailableError, Web
+from .places import Bucket, Deadline, UnavailableError, Web
 
 # A place is given up after so many attempts in a row without a single new byte.
 ATTEMPTS = 4
 # Seconds of waiting before the second attempt. Each further wait is twice as long.
 BACKOFF = 0.5
+ELSEWHERE = "check the connection, or name another store with repo= or DEEPRECT_ZOO_REPO"
 
 
 def fetch(file: dict, name: str, places: Sequence[Web | Bucket], target: Path) -> None:
     """Fetch a published file to `target`, which the caller has locked.
 
-    The places are tried in order. A complete file that is not the published one is kept as
-    `TARGET.bad`, and then every place is tried once more.
+    The places are tried in order, each for at most `places.patience` seconds. A complete file that
+    is not the published one is kept as `TARGET.bad`, and then every place is tried once more.
 
     Parameters
     ----------
@@ -66,8 +67,7 @@ def fetch(file: dict, name: str, places: Sequence[Web | Bucket], target: Path) -
             os.replace(part, bad)
         if not wrong:
             raise ConnectionError(
-                f"{target.name} cannot be fetched: {'; '.join(failures)}; check the connection, or "
-                "name another store with repo= or DEEPRECT_ZOO_REPO"
+                f"{target.name} cannot be fetched: {'; '.join(failures)}; {ELSEWHERE}"
             )
     raise ValueError(
         f"{target.name} was published with {file['bytes']} bytes and SHA-256 {file['sha256']}, but "
@@ -94,32 +94,35 @@ def _wait(attempt: int) -> None:
 
 def _download(place: Web | Bucket, name: str, size: int, part: Path) -> None:
     """Download a file to `part`: `size` bytes, or fewer or more if the place has another file."""
-    attempt = 0
+    deadline = Deadline(f"{place}/{name}", size)
+    attempt, most = 0, _length(part)
     while True:
-        before = _length(part)
         try:
-            _transfer(place, name, size, part)
+            _transfer(place, name, size, part, deadline)
             return
         except UnavailableError as error:
             if not error.again:
                 raise
-            attempt = 1 if _length(part) > before else attempt + 1
+            # A server that changes its file again and again makes no progress.
+            attempt = 1 if _length(part) > most else attempt + 1
+            most = max(most, _length(part))
             if attempt == ATTEMPTS:
                 raise
         _wait(attempt - 1)
 
 
-def _transfer(place: Web | Bucket, name: str, size: int, part: Path) -> None:
+def _transfer(place: Web | Bucket, name: str, size: int, part: Path, deadline: Deadline) -> None:
     """Make one request, and append what it delivers to `part`."""
     validator = _resumable(part, f"{place}/{name}", size)
-    stream = place.open(name, _length(part) if validator else 0, validator)
+    start = _length(part) if validator else 0
+    stream = deadline.call(place.open, name, start, validator)
     if stream.start == 0:
         part.unlink(missing_ok=True)
         origin = json.dumps({"url": f"{place}/{name}", "validator": stream.validator})
         write_text_atomically(_origin(part), origin)
-    with part.open("ab") as out, contextlib.closing(stream.chunks), _progress(part, size) as bar:
+    with part.open("ab") as out, _closing(stream.chunks), _progress(part, size) as bar:
         bar.update(stream.start)
-        for chunk in stream.chunks:
+        for chunk in iter(lambda: deadline.call(next, stream.chunks, None), None):
             out.write(chunk)
             bar.update(len(chunk))
             if out.tell() > size:
@@ -130,6 +133,16 @@ def _transfer(place: Web | Bucket, name: str, size: int, part: Path) -> None:
             raise UnavailableError(
                 f"{place}/{name} was cut after {out.tell()} of {size} bytes", again=True
             )
+
+
+@contextlib.contextmanager
+def _closing(chunks: Generator) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        # A call that is late still uses them.
+        with contextlib.suppress(ValueError):
+            chunks.close()
 
 
 def _progress(part: Path, size: int) -> tqdm:
@@ -145,11 +158,10 @@ def _resumable(part: Path, url: str, size: int) -> str | None:
     """Return the validator for continuing a download, or None to start from the beginning."""
     try:
         origin = json.loads(_origin(part).read_text())
-    except (OSError, ValueError):
+        same, validator = origin["url"] == url, origin["validator"]
+    except (OSError, ValueError, LookupError, TypeError):
         return None
-    if not 0 < _length(part) < size or origin.get("url") != url:
-        return None
-    return origin.get("validator")
+    return validator if same and 0 < _length(part) < size else None
 
 
 def _length(path: Path) -> int:
