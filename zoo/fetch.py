@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import random
 import time
@@ -118,8 +117,7 @@ def _transfer(place: Web | Bucket, name: str, size: int, part: Path, deadline: D
     stream = deadline.call(place.open, name, start, validator)
     if stream.start == 0:
         part.unlink(missing_ok=True)
-        origin = json.dumps({"url": f"{place}/{name}", "validator": stream.validator})
-        write_text_atomically(_origin(part), origin)
+        write_text_atomically(_origin(part), f"{place}/{name}\n{stream.validator or ''}")
     with part.open("ab") as out, _closing(stream.chunks), _progress(part, size) as bar:
         bar.update(stream.start)
         for chunk in iter(lambda: deadline.call(next, stream.chunks, None), None):
@@ -151,17 +149,16 @@ def _progress(part: Path, size: int) -> tqdm:
 
 def _origin(part: Path) -> Path:
     """Return the path of the file with the URL and validator of a part."""
-    return part.with_name(part.name + ".json")
+    return part.with_name(part.name + ".origin")
 
 
 def _resumable(part: Path, url: str, size: int) -> str | None:
     """Return the validator for continuing a download, or None to start from the beginning."""
     try:
-        origin = json.loads(_origin(part).read_text())
-        same, validator = origin["url"] == url, origin["validator"]
-    except (OSError, ValueError, LookupError, TypeError):
+        origin, _, validator = _origin(part).read_text().partition("\n")
+    except (OSError, ValueError):
         return None
-    return validator if same and 0 < _length(part) < size else None
+    return validator or None if origin == url and 0 < _length(part) < size else None
 
 
 def _length(path: Path) -> int:

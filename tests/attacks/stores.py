@@ -59,7 +59,13 @@ def faults(rng: random.Random, url: str) -> Callable:
             *(servers.cut(rng.randrange(2000)), servers.cut_and_renewed(rng.randrange(2000))),
             *(servers.status(rng.choice([404, 416, 429, 500, 503])), changed(rng), changed(rng)),
             *(servers.redirect(url), servers.redirect("//["), servers.redirect(url + "/nothing")),
-            *(servers.redirect(url, bytes(1 << 16), 100), raw(rng), raw(rng), raw(rng)),
+            *(
+                servers.redirect(url, bytes(1 << 16), 100),
+                servers.drip(rng.randrange(3000)),
+                raw(rng),
+                raw(rng),
+                raw(rng),
+            ),
         ]
     )
 
@@ -104,8 +110,8 @@ def attack(folder: Path) -> Iterator[Callable]:
             if rng.random() < 0.3:
                 spoil(path, rng)
         if rng.random() < 0.3:
-            for suffix in (".part", ".part.json"):
-                (cache / f"{name}{suffix}").write_bytes(rng.choice([b"", b"[]", b'{"url": 1}']))
+            for suffix in (".part", ".part.origin"):
+                (cache / f"{name}{suffix}").write_bytes(rng.choice([b"", b"\xff", b"a\nb"]))
         server.faults = [faults(rng, other.url) for _ in range(rng.randrange(6))]
         other.faults = [faults(rng, server.url) for _ in range(rng.randrange(3))]
         server.index_fault = faults(rng, other.url) if rng.random() < 0.3 else None

@@ -120,15 +120,21 @@ def endless(handler: Handler, path: Path) -> None:
             handler.wfile.write(bytes(1 << 16))
 
 
-def drip(handler: Handler, path: Path) -> None:
-    """Send a byte every tenth of a second, of the headers and then of the body."""
-    handler.note(200)
-    length = path.stat().st_size
-    headers = f'HTTP/1.0 200 OK\r\nETag: "x"\r\nContent-Length: {length}\r\n\r\n'
-    with contextlib.suppress(OSError):
-        for byte in headers.encode() + path.read_bytes():
-            handler.wfile.write(bytes([byte]))
-            threading.Event().wait(0.1)
+def drip(at_once: int) -> Callable:
+    """Send so many bytes of headers and body, and then one more every tenth of a second."""
+
+    def fault(handler: Handler, path: Path) -> None:
+        handler.note(200)
+        content = path.read_bytes()
+        answer = b'HTTP/1.0 200 OK\r\nETag: "x"\r\nContent-Length: %d\r\n\r\n' % len(content)
+        answer += content
+        with contextlib.suppress(OSError):
+            handler.wfile.write(answer[:at_once])
+            for byte in answer[at_once:]:
+                handler.wfile.write(bytes([byte]))
+                threading.Event().wait(0.1)
+
+    return fault
 
 
 def cut_and_renewed(at: int) -> Callable:

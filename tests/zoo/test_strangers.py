@@ -124,16 +124,39 @@ def test_a_log_in_page_does_not_hide_the_index_that_is_there(server, cache, file
         open_store(server.url, cache / "empty").entries  # noqa: B018 - fetches
 
 
-def test_a_byte_now_and_then_is_given_up(server, cache, file, impatient):
-    server.index_fault = drip
+@pytest.mark.parametrize("at_once", [10, 1000])
+def test_a_byte_now_and_then_is_given_up(server, cache, file, impatient, at_once):
+    """Whether they are bytes of the headers or of the body."""
+    server.index_fault = drip(at_once)
     with pytest.raises(ConnectionError, match=r"index\.json was not delivered in 1 seconds"):
         open_store(server.url, cache).entries  # noqa: B018 - fetches
     server.index_fault = None
-    server.faults = [drip]
+    server.faults = [drip(at_once)]
     with pytest.raises(ConnectionError, match="safetensors was not delivered in 1 seconds"):
         open_store(server.url, cache).read(file)
     assert len(server.downloads()) == 1
     assert is_right(open_store(server.url, cache).read(file), file)
+
+
+def test_a_bucket_that_hangs_is_given_up(published, cache, impatient, monkeypatch):
+    memory, url = fsspec.filesystem("memory"), "memory://bucket/hanging"
+    memory.put(str(published), "/bucket/hanging", recursive=True)
+    end = threading.Event()
+    monkeypatch.setattr(type(memory), "info", lambda *args, **kwargs: end.wait(60))
+    try:
+        with pytest.raises(ConnectionError, match=r"index\.json was not delivered in 1 seconds"):
+            open_store(url, cache).entries  # noqa: B018 - fetches
+    finally:
+        end.set()
+
+
+@pytest.mark.parametrize("note", [b"", b"[]", b"\xff\xfe", b"[" * 5000, b"\n\n"])
+def test_a_strange_note_beside_a_part_is_no_traceback(server, cache, file, note):
+    cache.mkdir()
+    (cache / f"{cached(cache, file).name}.part").write_bytes(b"something")
+    (cache / f"{cached(cache, file).name}.part.origin").write_bytes(note)
+    assert is_right(open_store(server.url, cache).read(file), file)
+    assert server.downloads() == [(200, 0)]
 
 
 def test_a_server_that_cuts_in_turn_and_renews_the_file_is_not_asked_for_ever(server, cache, file):
