@@ -7,7 +7,7 @@ import os
 import random
 import time
 from pathlib import Path
-from typing import Generator, Iterator, Sequence
+from typing import Sequence
 
 from tqdm import tqdm
 
@@ -97,7 +97,7 @@ def _download(place: Web | Bucket, name: str, size: int, part: Path) -> None:
     attempt, most = 0, _length(part)
     while True:
         try:
-            _transfer(place, name, size, part, deadline)
+            deadline.call(_transfer, place, name, size, part, deadline)
             return
         except UnavailableError as error:
             if not error.again:
@@ -114,33 +114,27 @@ def _transfer(place: Web | Bucket, name: str, size: int, part: Path, deadline: D
     """Make one request, and append what it delivers to `part`."""
     validator = _resumable(part, f"{place}/{name}", size)
     start = _length(part) if validator else 0
-    stream = deadline.call(place.open, name, start, validator)
-    if stream.start == 0:
-        part.unlink(missing_ok=True)
-        write_text_atomically(_origin(part), f"{place}/{name}\n{stream.validator or ''}")
-    with part.open("ab") as out, _closing(stream.chunks), _progress(part, size) as bar:
-        bar.update(stream.start)
-        for chunk in iter(lambda: deadline.call(next, stream.chunks, None), None):
-            out.write(chunk)
-            bar.update(len(chunk))
-            if out.tell() > size:
-                break  # this is another file, which must not fill the disk
-        out.flush()
-        os.fsync(out.fileno())
-        if out.tell() < (size if stream.size is None else min(size, stream.size)):
-            raise UnavailableError(
-                f"{place}/{name} was cut after {out.tell()} of {size} bytes", again=True
-            )
-
-
-@contextlib.contextmanager
-def _closing(chunks: Generator) -> Iterator[None]:
-    try:
-        yield
-    finally:
-        # A call that is late still uses them.
-        with contextlib.suppress(ValueError):
-            chunks.close()
+    stream = place.open(name, start, validator)
+    with contextlib.closing(stream.chunks):
+        with deadline.in_time():
+            if stream.start == 0:
+                part.unlink(missing_ok=True)
+                write_text_atomically(_origin(part), f"{place}/{name}\n{stream.validator or ''}")
+            out = part.open("ab")
+        with out, _progress(part, size) as bar:
+            bar.update(stream.start)
+            for chunk in stream.chunks:
+                with deadline.in_time():
+                    out.write(chunk)
+                    out.flush()
+                bar.update(len(chunk))
+                if out.tell() > size:
+                    break  # this is another file, which must not fill the disk
+            os.fsync(out.fileno())
+            if out.tell() < (size if stream.size is None else min(size, stream.size)):
+                raise UnavailableError(
+                    f"{place}/{name} was cut after {out.tell()} of {size} bytes", again=True
+                )
 
 
 def _progress(part: Path, size: int) -> tqdm:

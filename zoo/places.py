@@ -65,8 +65,8 @@ def patience(size: int) -> float:
 class Deadline:
     """The time by which a file must have come, from now on.
 
-    Neither requests nor fsspec limit the time of a whole answer, so each call that may block runs
-    in a thread. A late thread is left behind; it does not keep the process from ending.
+    Neither requests nor fsspec limit the time of a whole answer, so what may block runs in a
+    thread. A late thread is left behind; it does not keep the process from ending.
 
     Parameters
     ----------
@@ -79,6 +79,7 @@ class Deadline:
     def __init__(self, url: str, size: int):
         self._url, self._seconds = url, patience(size)
         self._end = time.monotonic() + self._seconds
+        self._guard, self._late = threading.Lock(), False
 
     def call(self, work: Callable, *arguments: object) -> Any:
         """Return what `work(*arguments)` returns, or raise UnavailableError when time is over."""
@@ -91,9 +92,22 @@ class Deadline:
                 future.set_exception(error)
 
         threading.Thread(target=run, daemon=True).start()
-        if concurrent.futures.wait([future], max(0, self._end - time.monotonic())).not_done:
+        try:
+            concurrent.futures.wait([future], max(0, self._end - time.monotonic()))
+        finally:  # also if the user interrupts
+            with self._guard:
+                self._late = not future.done()
+        if self._late:
             raise UnavailableError(f"{self._url} was not delivered in {self._seconds:.0f} seconds")
         return future.result()
+
+    @contextlib.contextmanager
+    def in_time(self) -> Iterator[None]:
+        """Keep `call` from returning while files are changed, and a late thread from doing so."""
+        with self._guard:
+            if self._late:
+                raise UnavailableError(f"{self._url} came too late")
+            yield
 
 
 def open_regular(path: Path) -> io.BufferedReader:
