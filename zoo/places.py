@@ -30,6 +30,7 @@ from filelock import FileLock, Timeout
 
 from deeprect_gluon.files import write_atomically
 
+DEFAULT = Path(__file__).with_name("store")  # comes with the package
 # Seconds to wait for a connection, and for the next bytes.
 TIMEOUT = (10, 60)
 # Seconds in which a file must come: so many, and one more for so many bytes.
@@ -113,14 +114,16 @@ class Deadline:
 def open_regular(path: Path) -> io.BufferedReader:
     """Open a file for reading, unless it is a link, a pipe or anything else but a regular file.
 
-    A link can lead out of a store, and reading a pipe may never end.
+    A link can lead out of a store, and reading a pipe may never end. Links of the package's own
+    store are followed, since some installers make them.
 
     Raises
     ------
     MissingError, UnavailableError
     """
+    links = 0 if DEFAULT in path.parents else os.O_NOFOLLOW
     try:
-        file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | links)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise MissingError(f"there is no file {path}") from error
     except OSError as error:

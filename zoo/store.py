@@ -20,6 +20,7 @@ from deeprect_gluon import models
 from . import index as index_file
 from .fetch import ELSEWHERE, fetch, read_small
 from .places import (
+    DEFAULT,
     Bucket,
     Folder,
     MissingError,
@@ -36,7 +37,6 @@ Parsed = TypeVar("Parsed")
 
 logger = logging.getLogger("zoo")
 
-DEFAULT = Path(__file__).with_name("store")
 INDEX = "index.json"
 FILES = "weights"
 _DIGITS = 32  # of the digest in the name of a cached file

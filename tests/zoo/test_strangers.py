@@ -242,6 +242,14 @@ def test_what_is_no_regular_file_is_refused(store, cache, file, kind, what, publ
     assert zoo.get_model(NAME, pretrained=True, repo=[store, published], root=cache).classes
 
 
+def test_installers_may_link_the_files_of_the_package(store, published, monkeypatch):
+    for path in [p for p in store.rglob("*") if p.is_file()]:
+        path.unlink()
+        path.symlink_to(published / path.relative_to(store))
+    monkeypatch.setattr(places, "DEFAULT", store)
+    assert zoo.get_model(NAME, pretrained=True, repo=store).classes
+
+
 # The cache
 
 
