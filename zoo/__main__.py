@@ -64,7 +64,6 @@ def _fetch(args: argparse.Namespace) -> None:
     else:
         entries = [index_file.select(store.entries, args.name, args.weights, args.activation)]
     for entry in entries:
-        store.read(entry["weights"])
         print(store.path(entry["weights"]))
 
 

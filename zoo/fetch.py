@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import random
 import time
@@ -14,19 +13,20 @@ from tqdm import tqdm
 
 from deeprect_gluon.files import sha256, write_text_atomically
 
-from .places import Bucket, UnavailableError, Web
+from .places import Bucket, Deadline, UnavailableError, Web
 
 # A place is given up after so many attempts in a row without a single new byte.
 ATTEMPTS = 4
 # Seconds of waiting before the second attempt. Each further wait is twice as long.
 BACKOFF = 0.5
+ELSEWHERE = "check the connection, or name another store with repo= or DEEPRECT_ZOO_REPO"
 
 
 def fetch(file: dict, name: str, places: Sequence[Web | Bucket], target: Path) -> None:
     """Fetch a published file to `target`, which the caller has locked.
 
-    The places are tried in order. A complete file that is not the published one is kept as
-    `TARGET.bad`, and then every place is tried once more.
+    The places are tried in order, each for at most `places.patience` seconds. A complete file that
+    is not the published one is kept as `TARGET.bad`, and then every place is tried once more.
 
     Parameters
     ----------
@@ -66,8 +66,7 @@ def fetch(file: dict, name: str, places: Sequence[Web | Bucket], target: Path) -
             os.replace(part, bad)
         if not wrong:
             raise ConnectionError(
-                f"{target.name} cannot be fetched: {'; '.join(failures)}; check the connection, or "
-                "name another store with repo= or DEEPRECT_ZOO_REPO"
+                f"{target.name} cannot be fetched: {'; '.join(failures)}; {ELSEWHERE}"
             )
     raise ValueError(
         f"{target.name} was published with {file['bytes']} bytes and SHA-256 {file['sha256']}, but "
@@ -94,42 +93,48 @@ def _wait(attempt: int) -> None:
 
 def _download(place: Web | Bucket, name: str, size: int, part: Path) -> None:
     """Download a file to `part`: `size` bytes, or fewer or more if the place has another file."""
-    attempt = 0
+    deadline = Deadline(f"{place}/{name}", size)
+    attempt, most = 0, _length(part)
     while True:
-        before = _length(part)
         try:
-            _transfer(place, name, size, part)
+            deadline.call(_transfer, place, name, size, part, deadline)
             return
         except UnavailableError as error:
             if not error.again:
                 raise
-            attempt = 1 if _length(part) > before else attempt + 1
+            # A server that changes its file again and again makes no progress.
+            attempt = 1 if _length(part) > most else attempt + 1
+            most = max(most, _length(part))
             if attempt == ATTEMPTS:
                 raise
         _wait(attempt - 1)
 
 
-def _transfer(place: Web | Bucket, name: str, size: int, part: Path) -> None:
+def _transfer(place: Web | Bucket, name: str, size: int, part: Path, deadline: Deadline) -> None:
     """Make one request, and append what it delivers to `part`."""
     validator = _resumable(part, f"{place}/{name}", size)
-    stream = place.open(name, _length(part) if validator else 0, validator)
-    if stream.start == 0:
-        part.unlink(missing_ok=True)
-        origin = json.dumps({"url": f"{place}/{name}", "validator": stream.validator})
-        write_text_atomically(_origin(part), origin)
-    with part.open("ab") as out, contextlib.closing(stream.chunks), _progress(part, size) as bar:
-        bar.update(stream.start)
-        for chunk in stream.chunks:
-            out.write(chunk)
-            bar.update(len(chunk))
-            if out.tell() > size:
-                break  # this is another file, which must not fill the disk
-        out.flush()
-        os.fsync(out.fileno())
-        if out.tell() < (size if stream.size is None else min(size, stream.size)):
-            raise UnavailableError(
-                f"{place}/{name} was cut after {out.tell()} of {size} bytes", again=True
-            )
+    start = _length(part) if validator else 0
+    stream = place.open(name, start, validator)
+    with contextlib.closing(stream.chunks):
+        with deadline.in_time():
+            if stream.start == 0:
+                part.unlink(missing_ok=True)
+                write_text_atomically(_origin(part), f"{place}/{name}\n{stream.validator or ''}")
+            out = part.open("ab")
+        with out, _progress(part, size) as bar:
+            bar.update(stream.start)
+            for chunk in stream.chunks:
+                with deadline.in_time():
+                    out.write(chunk)
+                    out.flush()
+                bar.update(len(chunk))
+                if out.tell() > size:
+                    break  # this is another file, which must not fill the disk
+            os.fsync(out.fileno())
+            if out.tell() < (size if stream.size is None else min(size, stream.size)):
+                raise UnavailableError(
+                    f"{place}/{name} was cut after {out.tell()} of {size} bytes", again=True
+                )
 
 
 def _progress(part: Path, size: int) -> tqdm:
@@ -138,18 +143,16 @@ def _progress(part: Path, size: int) -> tqdm:
 
 def _origin(part: Path) -> Path:
     """Return the path of the file with the URL and validator of a part."""
-    return part.with_name(part.name + ".json")
+    return part.with_name(part.name + ".origin")
 
 
 def _resumable(part: Path, url: str, size: int) -> str | None:
     """Return the validator for continuing a download, or None to start from the beginning."""
     try:
-        origin = json.loads(_origin(part).read_text())
+        origin, _, validator = _origin(part).read_text().partition("\n")
     except (OSError, ValueError):
         return None
-    if not 0 < _length(part) < size or origin.get("url") != url:
-        return None
-    return origin.get("validator")
+    return validator or None if origin == url and 0 < _length(part) < size else None
 
 
 def _length(path: Path) -> int:

@@ -3,19 +3,40 @@
 from __future__ import annotations
 
 import abc
+import concurrent.futures
 import contextlib
+import errno
+import io
+import os
+import re
+import stat
+import threading
+import time
 from pathlib import Path
-from typing import ContextManager, Generator, Iterator, NamedTuple
-from urllib.parse import quote, unquote, urlsplit
+from typing import (
+    Any,
+    Callable,
+    ContextManager,
+    Generator,
+    Iterable,
+    Iterator,
+    NamedTuple,
+)
+from urllib.parse import quote, unquote, urljoin, urlsplit
 
 import requests
-from filelock import FileLock
+import urllib3
+from filelock import FileLock, Timeout
 
 from deeprect_gluon.files import write_atomically
 
+DEFAULT = Path(__file__).with_name("store")  # comes with the package
 # Seconds to wait for a connection, and for the next bytes.
 TIMEOUT = (10, 60)
+# Seconds in which a file must come: so many, and one more for so many bytes.
+PATIENCE, SLOWEST = 60, 1 << 16
 CHUNK = 1 << 16
+MOST_BYTES = 4 << 20  # of an index or a signature
 
 
 class UnavailableError(OSError):
@@ -31,6 +52,138 @@ class UnavailableError(OSError):
     def __init__(self, message: str, again: bool = False):
         super().__init__(message)
         self.again = again
+
+
+class MissingError(UnavailableError, FileNotFoundError):
+    """A place has no file of that name."""
+
+
+def patience(size: int) -> float:
+    """Return the seconds in which a file of so many bytes must come."""
+    return PATIENCE + size / SLOWEST
+
+
+class Deadline:
+    """The time by which a file must have come, from now on.
+
+    Neither requests nor fsspec limit the time of a whole answer, so what may block runs in a
+    thread. A late thread is left behind; it does not keep the process from ending.
+
+    Parameters
+    ----------
+    url : str
+        Names the file in the error.
+    size : int
+        Expected bytes.
+    """
+
+    def __init__(self, url: str, size: int):
+        self._url, self._seconds = url, patience(size)
+        self._end = time.monotonic() + self._seconds
+        self._guard, self._late = threading.Lock(), False
+
+    def call(self, work: Callable, *arguments: object) -> Any:
+        """Return what `work(*arguments)` returns, or raise UnavailableError when time is over."""
+        future: concurrent.futures.Future = concurrent.futures.Future()
+
+        def run() -> None:
+            try:
+                future.set_result(work(*arguments))
+            except BaseException as error:  # for the caller
+                future.set_exception(error)
+
+        threading.Thread(target=run, daemon=True).start()
+        try:
+            concurrent.futures.wait([future], max(0, self._end - time.monotonic()))
+        finally:  # also if the user interrupts
+            with self._guard:
+                self._late = not future.done()
+        if self._late:
+            raise UnavailableError(f"{self._url} was not delivered in {self._seconds:.0f} seconds")
+        return future.result()
+
+    @contextlib.contextmanager
+    def in_time(self) -> Iterator[None]:
+        """Keep `call` from returning while files are changed, and a late thread from doing so."""
+        with self._guard:
+            if self._late:
+                raise UnavailableError(f"{self._url} came too late")
+            yield
+
+
+def open_regular(path: Path) -> io.BufferedReader:
+    """Open a file for reading, unless it is a link, a pipe or anything else but a regular file.
+
+    A link can lead out of a store, and reading a pipe may never end. Links of the package's own
+    store are followed, since some installers make them.
+
+    Raises
+    ------
+    MissingError, UnavailableError
+    """
+    links = 0 if DEFAULT in path.parents else os.O_NOFOLLOW
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | links)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise MissingError(f"there is no file {path}") from error
+    except OSError as error:
+        reason = "it is a link" if error.errno == errno.ELOOP else error.strerror
+        raise UnavailableError(f"{path} cannot be read ({reason})") from error
+    if not stat.S_ISREG(os.fstat(file).st_mode):
+        os.close(file)
+        raise UnavailableError(f"{path} cannot be read (it is no regular file)")
+    return open(file, "rb")
+
+
+@contextlib.contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """Turn errors of the system into ones that say what cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None:  # an error of our own
+            raise
+        in_the_way = error.errno in (errno.EEXIST, errno.ENOTDIR)
+        reason = "a file is in its way" if in_the_way else error.strerror
+        raise type(error)(
+            f"{folder} cannot be written ({reason}); make room, get the right to write "
+            "there, or name another folder"
+        ) from error
+
+
+@contextlib.contextmanager
+def locked(path: Path, seconds: float) -> Iterator[None]:
+    """Keep other processes out by a lock file, in a folder that is made if it does not exist.
+
+    Raises
+    ------
+    TimeoutError
+        If another process holds the lock for so many seconds.
+    """
+    with writing(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path, seconds)
+        try:
+            lock.acquire()
+        except Timeout as error:
+            raise TimeoutError(
+                f"another process has kept {path} locked for {seconds:.0f} seconds; wait for it, "
+                "or end it"
+            ) from error
+        try:
+            yield
+        finally:
+            lock.release()
+
+
+def _whole(chunks: Iterable[bytes], where: object) -> bytes:
+    """Return the content of a small file."""
+    content = bytearray()
+    for chunk in chunks:
+        content += chunk
+        if len(content) > MOST_BYTES:
+            raise UnavailableError(f"{where} has more than {MOST_BYTES:,} bytes; it is not read")
+    return bytes(content)
 
 
 class Stream(NamedTuple):
@@ -65,21 +218,23 @@ class Folder:
         return self.folder / name
 
     def read(self, name: str) -> bytes:
-        """Return the content of a file, or raise UnavailableError if there is none."""
-        try:
-            return self.path(name).read_bytes()
-        except (FileNotFoundError, NotADirectoryError) as error:
-            raise UnavailableError(f"there is no file {self.path(name)}") from error
+        """Return the content of a small file, or raise UnavailableError."""
+        with open_regular(self.path(name)) as file:
+            return _whole(iter(lambda: file.read(CHUNK), b""), self.path(name))
 
     def write(self, name: str, content: bytes) -> None:
-        """Write a file whole or not at all."""
-        self.path(name).parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(self.path(name), lambda path: path.write_bytes(content))
+        """Write a file whole or not at all, unless it has this content already."""
+        path = self.path(name)
+        with contextlib.suppress(UnavailableError):
+            if self.read(name) == content:
+                return
+        with writing(self.folder):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(path, lambda temporary: temporary.write_bytes(content))
 
     def lock(self) -> ContextManager:
         """Return a lock that keeps other writers out."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        return FileLock(self.path(".lock"))
+        return locked(self.path(".lock"), PATIENCE)
 
 
 class _Remote(abc.ABC):
@@ -103,11 +258,28 @@ class _Remote(abc.ABC):
 
     def read(self, name: str) -> bytes:
         """Return the content of a small file."""
+        return Deadline(f"{self}/{name}", MOST_BYTES).call(self._read, name)
+
+    def _read(self, name: str) -> bytes:
         stream = self.open(name)
-        content = b"".join(stream.chunks)
+        with contextlib.closing(stream.chunks):
+            content = _whole(stream.chunks, f"{self}/{name}")
         if stream.size not in (None, len(content)):
             raise UnavailableError(f"{self}/{name} was cut after {len(content)} bytes", again=True)
         return content
+
+
+class _Session(requests.Session):
+    def get_redirect_target(self, resp: requests.Response) -> str | None:
+        """Return where an answer redirects to, unless that is less secure."""
+        target = super().get_redirect_target(resp)
+        if target is not None:
+            # requests would read all of it, however long it is.
+            resp.close()
+            scheme = urlsplit(urljoin(resp.url, target)).scheme
+            if resp.url.startswith("https:") and scheme != "https":
+                raise UnavailableError(f"{resp.url} redirects from https to {target}")
+        return target
 
 
 class Web(_Remote):
@@ -120,8 +292,10 @@ class Web(_Remote):
         if start:
             headers.update({"Range": f"bytes={start}-", "If-Range": validator or ""})
         try:
-            answer = requests.get(url, headers=headers, stream=True, timeout=TIMEOUT)
-        except requests.RequestException as error:
+            with _Session() as session:
+                answer = session.get(url, headers=headers, stream=True, timeout=TIMEOUT)
+        # The last two come from addresses that cannot be parsed, as a redirection may have.
+        except (requests.RequestException, urllib3.exceptions.HTTPError, ValueError) as error:
             raise UnavailableError(
                 f"{url} cannot be reached ({_reason(error)})", again=True
             ) from error
@@ -134,16 +308,22 @@ class Web(_Remote):
             start, total = 0, answer.headers.get("Content-Length", "")
         elif status != 206 or not start:
             answer.close()
-            again = status in (408, 425, 429) or status >= 500
-            raise UnavailableError(f"{url} answers HTTP {status} {answer.reason}", again)
+            message = f"{url} answers HTTP {status} {answer.reason}"
+            if status in (404, 410):
+                raise MissingError(message)
+            raise UnavailableError(message, status in (408, 425, 429) or status >= 500)
+        if answer.headers.get("Content-Encoding", "identity") != "identity":
+            answer.close()
+            # Decoding could make gigabytes of a few bytes.
+            raise UnavailableError(f"{url} is sent compressed, which was not asked for")
         etag = answer.headers.get("ETag", "")
         # A weak tag (W/…) can stay the same when bytes change.
         validator = etag if etag.startswith('"') else answer.headers.get("Last-Modified")
-        size = int(total) if total.isdigit() else None
+        size = int(total) if re.fullmatch("[0-9]{1,18}", total) else None
         return Stream(start, size, validator, _web_chunks(answer, url))
 
 
-def _reason(error: requests.RequestException) -> str:
+def _reason(error: Exception) -> str:
     """Return the reason of a failure without the objects that urllib3 names in it."""
     inner = error.args[0] if error.args else error
     return str(getattr(inner, "reason", inner)).split(": ", 1)[-1]
@@ -203,10 +383,13 @@ class Bucket(_Remote):
 def _translated(url: str) -> Iterator[None]:
     try:
         yield
-    except (FileNotFoundError, PermissionError) as error:
-        raise UnavailableError(f"{url} cannot be read ({type(error).__name__}: {error})") from error
-    except OSError as error:
-        raise UnavailableError(f"{url} cannot be read ({error})", again=True) from error
+    except FileNotFoundError as error:
+        raise MissingError(f"{url} cannot be read (FileNotFoundError: {error})") from error
+    # The libraries behind fsspec have errors of their own.
+    except Exception as error:
+        again = isinstance(error, OSError) and not isinstance(error, PermissionError)
+        reason = f"{type(error).__name__}: {error}"
+        raise UnavailableError(f"{url} cannot be read ({reason})", again) from error
 
 
 def open_place(where: Path | str) -> Folder | Web | Bucket:

@@ -85,8 +85,12 @@ def get_model(
     ValueError
         If the name is unknown, the file is not the published one, or the arguments do not fit the
         weights.
+    TypeError
+        If `pretrained` or `classes` is of another type.
     LookupError
         If no such weights are published.
+    OSError
+        If no copy of the store can be read, or the cache cannot be written.
     """
     name = models.Config(name).name  # raises if the name is unknown
     if isinstance(classes, str):
@@ -189,7 +193,7 @@ def model_info(
 
     Raises
     ------
-    ValueError, LookupError
+    ValueError, TypeError, LookupError, OSError
         As for `get_model`.
     """
     name = models.Config(name).name  # raises if the name is unknown

@@ -6,44 +6,46 @@ import contextlib
 import hashlib
 import logging
 import os
+import re
+import shlex
 from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property
 from pathlib import Path
-from typing import Any, Callable, Sequence, TypeVar, overload
+from typing import Any, Callable, Iterator, Sequence, TypeVar, overload
 
 import mxnet as mx
 import numpy as np
-from filelock import FileLock
 
 from deeprect_gluon import models
 
 from . import index as index_file
-from .fetch import fetch, read_small
-from .places import Bucket, Folder, UnavailableError, Web, open_place
+from .fetch import ELSEWHERE, fetch, read_small
+from .places import (
+    DEFAULT,
+    Bucket,
+    Folder,
+    MissingError,
+    UnavailableError,
+    Web,
+    locked,
+    open_place,
+    open_regular,
+    patience,
+)
 from .signatures import PUBLIC_KEY, key_from_environment, signature_name, verify
 
 Parsed = TypeVar("Parsed")
 
 logger = logging.getLogger("zoo")
 
-DEFAULT = Path(__file__).with_name("store")
 INDEX = "index.json"
 FILES = "weights"
+_DIGITS = 32  # of the digest in the name of a cached file
 _CHUNK = 1 << 22  # bytes; one chunk is read while the digest of the one before is computed
 
 
 def offline() -> bool:
     """Return True if `DEEPRECT_ZOO_OFFLINE` forbids the use of the network."""
     return os.environ.get("DEEPRECT_ZOO_OFFLINE", "0") not in ("", "0")
-
-
-def check(size: int, digest: str, file: dict, where: Path) -> None:
-    """Raise ValueError if a size in bytes or a SHA-256 is not that of the published file."""
-    if (size, digest) != (file["bytes"], file["sha256"]):
-        raise ValueError(
-            f"{where} is not the published file: it has {size} bytes and SHA-256 {digest}, "
-            f"not {file['bytes']} bytes and {file['sha256']}"
-        )
 
 
 class Store:
@@ -63,36 +65,58 @@ class Store:
     def __init__(self, places: Sequence[Folder | Web | Bucket], root: Path | str | None = None):
         self.places = list(places)
         self.root = Path(root or Path(mx.base.data_dir()) / "models").expanduser()
+        self._index: dict | None = None
 
-    @cached_property
+    @property
     def index(self) -> dict:
         """The index. Its schema is checked, and its signature if a public key is set.
+
+        A place whose index cannot be used does not keep the next from being asked. If none can be
+        used, the index fetched before is.
 
         Raises
         ------
         FileNotFoundError
-            If neither a place nor the cache has an index.
+            If no place has an index.
+        ConnectionError
+            If none can be reached.
         ValueError
             If the index is not valid, or not signed with the key.
         """
-        failures = []
+        # Not a cached property, whose lock all stores share before Python 3.12.
+        if self._index is None:
+            self._index = self._read_index()
+        return self._index
+
+    def _read_index(self) -> dict:
+        failures: list[Exception] = []
         for place in self.places:
             try:
-                if isinstance(place, Folder):
-                    return _parse(place, _read_signed(place, Folder.read)[0])
-                if not offline():
-                    return self._refresh(place)
-                failures.append(f"{place} is not asked, since DEEPRECT_ZOO_OFFLINE is set")
-            except UnavailableError as error:
-                failures.append(str(error))
-        for copy in map(self._copy, self.places):
-            with contextlib.suppress(UnavailableError):
-                index = _parse(copy, _read_signed(copy, Folder.read)[0])
-                logger.warning("%s; using the index fetched before", "; ".join(failures))
-                return index
-        raise FileNotFoundError(
-            f"no store can be read: {'; '.join(failures)}; 'python -m zoo publish' makes one"
-        )
+                index = self._read_place(place)
+            except (UnavailableError, ValueError) as error:
+                failures.append(error)
+                continue
+            if failures:
+                logger.warning("%s; using the copy in %s", _listed(failures), place)
+            return index
+        for kept in self._kept():
+            logger.warning("%s; using the index fetched before", _listed(failures))
+            return kept
+        if any(isinstance(error, ValueError) for error in failures):
+            raise ValueError(_listed(failures)) from failures[-1]
+        message = f"no store can be read: {_listed(failures)}"
+        if offline():
+            raise FileNotFoundError(message)
+        if all(isinstance(error, MissingError) for error in failures):
+            raise FileNotFoundError(f"{message}; 'python -m zoo publish' makes one")
+        raise ConnectionError(f"{message}; {ELSEWHERE}") from failures[-1]
+
+    def _read_place(self, place: Folder | Web | Bucket) -> dict:
+        if isinstance(place, Folder):
+            return _read_signed(place, Folder.read)[2]
+        if offline():
+            raise UnavailableError(f"{place} is not asked, since DEEPRECT_ZOO_OFFLINE is set")
+        return self._refresh(place)
 
     @property
     def entries(self) -> list[dict]:
@@ -100,11 +124,8 @@ class Store:
         return self.index["entries"]
 
     def path(self, file: dict) -> Path:
-        """Return the path of a file after `read`."""
-        for place in self.places:
-            if isinstance(place, Folder) and place.path(_name(file)).exists():
-                return place.path(_name(file))
-        return self.root / file["file"]
+        """Return the path of the right copy of a file, which is fetched if it must be."""
+        return self._find(file, bytes)[0]
 
     @overload
     def read(self, file: dict) -> bytes: ...
@@ -130,45 +151,58 @@ class Store:
         OSError
             If the file cannot be read or fetched.
         """
-        path = self.path(file)
-        if path.parent != self.root:
-            return _read_checked(path, file, parse)
-        try:
-            return _read_checked(path, file, parse)
-        except (FileNotFoundError, ValueError) as error:
-            self._fetch(file, path, error)
-        return _read_checked(path, file, parse)
+        return self._find(file, parse)[1]
 
     def remove(self, name: str) -> list[Path]:
         """Delete the files of a model from the cache, and return their paths."""
-        found = sorted(self.root.glob(f"{models.Config(name).name}-*"))
+        found = sorted(self.root.glob(f"{'[0-9a-f]' * _DIGITS}-{models.Config(name).name}-*"))
         for path in found:
             path.unlink()
         return found
 
-    def _fetch(self, file: dict, path: Path, reason: Exception) -> None:
+    def _find(self, file: dict, parse: Callable[[np.ndarray], Any]) -> tuple[Path, Any]:
+        """Return the path and the content of the first right copy of a file."""
+        failures: list[Exception] = []
+        # Named by digest, so that no store reaches files of another, or of the user.
+        cached = self.root / f"{file['sha256'][:_DIGITS]}-{file['file']}"
+        folders = [place for place in self.places if isinstance(place, Folder)]
+        for path in (*(folder.path(_name(file)) for folder in folders), cached):
+            try:
+                content = _read_checked(path, file, parse)
+            except MissingError:
+                continue
+            except (UnavailableError, ValueError) as error:
+                failures.append(error)
+                continue
+            if failures:
+                logger.warning("%s; using %s", _listed(failures), path)
+            return path, content
+        self._fetch(file, cached, failures)
+        return cached, _read_checked(cached, file, parse)
+
+    def _fetch(self, file: dict, path: Path, failures: Sequence[Exception]) -> None:
         """Fetch a file into the cache, unless another process fetches it first."""
-        mirrors = (open_place(url) for url in self.index.get("mirrors", ()))
-        places = [p for p in (*self.places, *mirrors) if not isinstance(p, Folder)]
+        mirrors = [Web(url) for url in self.index.get("mirrors", ()) if re.match("https?://", url)]
+        places = [place for place in self.places if not isinstance(place, Folder)] + mirrors
+        if not places and failures:
+            raise failures[0]
         if not places:
             folders = ", ".join(str(place) for place in self.places)
-            raise FileNotFoundError(
-                f"{_name(file)}, named in the index, is missing in {folders}"
-            ) from reason
+            raise FileNotFoundError(f"{_name(file)}, named in the index, is missing in {folders}")
         if offline():
             raise FileNotFoundError(
                 f"{path} is missing or damaged and DEEPRECT_ZOO_OFFLINE is set; unset it, or fetch "
                 "it before with 'python -m zoo fetch'"
-            ) from reason
-        self.root.mkdir(parents=True, exist_ok=True)
-        with FileLock(path.with_name(f".{path.name}.lock")):
+            )
+        if failures:
+            logger.warning("%s; fetching it", _listed(failures))
+        with locked(path.with_name(f".{path.name}.lock"), patience(file["bytes"])):
             try:
                 _read_checked(path, file)
                 return
-            except FileNotFoundError:
+            except MissingError:
                 pass
-            except ValueError as error:
-                logger.warning("%s; it is set aside and fetched again", error)
+            except (UnavailableError, ValueError):
                 os.replace(path, path.with_name(path.name + ".bad"))
             fetch(file, _name(file), places, path)
 
@@ -177,14 +211,32 @@ class Store:
         digest = hashlib.sha256(str(place).encode()).hexdigest()
         return Folder(self.root / f"deeprect-index-{digest[:16]}")
 
+    def _kept(self) -> Iterator[dict]:
+        """Yield the good ones of the indices that were fetched before."""
+        for place in self.places:
+            with contextlib.suppress(UnavailableError, ValueError):
+                yield _read_signed(self._copy(place), Folder.read)[2]
+
     def _refresh(self, place: Web | Bucket) -> dict:
         """Fetch the index of a place, and keep a copy for times without connection."""
-        content, signature = _read_signed(place, read_small)
-        index = _parse(place, content)
-        copy = self._copy(place)
+        content, signature, index = _read_signed(place, read_small)
         if signature is not None:
-            copy.write(signature_name(content), signature)
-        copy.write(INDEX, content)
+            # Nothing published is taken back, so an index that lacks something is an old one.
+            known = {key for kept in self._kept() for key in index_file.versions(kept)}
+            lost = known.difference(index_file.versions(index))
+            if lost:
+                title, version = min(lost)
+                raise UnavailableError(
+                    f"the index of {place} is older than one fetched before, which has version "
+                    f"{version} of {title}"
+                )
+        copy = self._copy(place)
+        try:
+            if signature is not None:
+                copy.write(signature_name(content), signature)
+            copy.write(INDEX, content)
+        except OSError as error:
+            logger.warning("the index is not kept for times without connection: %s", error)
         return index
 
 
@@ -196,15 +248,23 @@ def open_store(
     Parameters
     ----------
     repo : path, URL or sequence of these, optional
-        Several are copies of one store, which are tried in order. Spaces separate them in the
-        variable.
+        Several are copies of one store, which are tried in order. The variable separates them
+        by spaces; quote a path that has spaces, as in a shell.
     root : path, optional
         The cache; by default `$MXNET_HOME/models`.
     """
     if repo is None:
-        repo = os.environ.get("DEEPRECT_ZOO_REPO", "").split() or DEFAULT
+        text = os.environ.get("DEEPRECT_ZOO_REPO", "")
+        try:
+            repo = shlex.split(text) or DEFAULT
+        except ValueError as error:
+            raise ValueError(f"DEEPRECT_ZOO_REPO={text} cannot be split ({error})") from error
     places = [repo] if isinstance(repo, (str, Path)) else repo
     return Store([open_place(place) for place in places], root)
+
+
+def _listed(failures: Sequence[Exception]) -> str:
+    return "; ".join(map(str, failures))
 
 
 def _name(file: dict) -> str:
@@ -214,10 +274,15 @@ def _name(file: dict) -> str:
 
 def _read_checked(path: Path, file: dict, parse: Callable[[np.ndarray], Any] = bytes) -> Any:
     digest = hashlib.sha256()
-    with path.open("rb") as stream, ThreadPoolExecutor(1) as thread:
+    with open_regular(path) as stream, ThreadPoolExecutor(1) as thread:
+        size = os.fstat(stream.fileno()).st_size
+        if size != file["bytes"]:
+            raise ValueError(
+                f"{path} is not the published file: it has {size} bytes, not {file['bytes']}"
+            )
         # NumPy asks Linux for huge pages, which halves the time that new memory takes.
-        content = np.empty(os.fstat(stream.fileno()).st_size, np.uint8)
-        for start in range(0, len(content), _CHUNK):
+        content = np.empty(size, np.uint8)
+        for start in range(0, size, _CHUNK):
             part = content[start : start + _CHUNK]
             part[stream.readinto(part.data) :] = 0  # if the file was cut off meanwhile
             thread.submit(digest.update, part.data)
@@ -225,30 +290,34 @@ def _read_checked(path: Path, file: dict, parse: Callable[[np.ndarray], Any] = b
             return parse(content)
         finally:
             thread.shutdown()  # waits for the digest
-            check(len(content), digest.hexdigest(), file, path)
+            if digest.hexdigest() != file["sha256"]:
+                raise ValueError(
+                    f"{path} is not the published file: it has SHA-256 {digest.hexdigest()}, "
+                    f"not {file['sha256']}"
+                )
 
 
 def _read_signed(
     place: Folder | Web | Bucket, read: Callable[..., bytes]
-) -> tuple[bytes, bytes | None]:
-    """Return the index of a place, and its verified signature if a public key is set.
+) -> tuple[bytes, bytes | None, dict]:
+    """Return the index of a place: content, verified signature if a public key is set, and value.
 
     The package's own store needs no signature, because it comes with the code.
     """
     content = read(place, INDEX)
     own = isinstance(place, Folder) and place.folder == DEFAULT
     public = None if own else key_from_environment(PUBLIC_KEY)
-    if public is None:
-        return content, None
-    try:
-        signature = read(place, signature_name(content))
-    except UnavailableError as error:
-        if error.again:
-            raise
-        raise ValueError(f"the index of {place} is not signed, but {PUBLIC_KEY} is set") from error
-    verify(content, signature, public, str(place))
-    return content, signature
-
-
-def _parse(place: Folder | Web | Bucket, content: bytes) -> dict:
-    return index_file.parse(content, f"{place}/{INDEX}")
+    signature = None
+    if public is not None:
+        try:
+            signature = read(place, signature_name(content))
+        except MissingError as error:
+            raise ValueError(
+                f"the index of {place} is not signed, but {PUBLIC_KEY} is set"
+            ) from error
+        verify(content, signature, public, str(place))
+    index = index_file.parse(content, f"{place}/{INDEX}")
+    if signature is None:
+        # A stranger must not choose which addresses are called.
+        index.pop("mirrors", None)
+    return content, signature, index

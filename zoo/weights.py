@@ -24,6 +24,8 @@ _DTYPES: dict[str, np.dtype] = {
 }
 _SCALE = ":scale"
 _MOST_AXES = 32  # of NumPy
+_LONGEST_NAME = 200
+_MOST_HEADER = 1 << 20  # bytes; parsed JSON takes up to 60 times as much memory
 
 
 def encode(arrays: Mapping[str, np.ndarray], form: str) -> bytes:
@@ -97,7 +99,7 @@ def decode(content: bytes | np.ndarray) -> dict[str, np.ndarray]:
             )
     unknown = scales.keys() - {name + _SCALE for name in arrays}
     if unknown:
-        raise ValueError(f"{', '.join(sorted(unknown))} belongs to no array")
+        raise ValueError(f"{min(unknown)} belongs to no array")
     # NumPy releases the interpreter's lock while it computes.
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as threads:
         unpacked = threads.map(
@@ -109,12 +111,14 @@ def decode(content: bytes | np.ndarray) -> dict[str, np.ndarray]:
 def _unpack(values: np.ndarray, scale: np.ndarray | None) -> np.ndarray:
     if scale is None:
         return values.astype(np.float32)
-    return values * scale.reshape(-1, *[1] * (values.ndim - 1))
+    return np.asarray(values * scale.reshape(scale.shape + (1,) * (values.ndim - 1)))
 
 
 def _views(content: memoryview) -> Iterator[tuple[str, np.ndarray]]:
     """Yield the arrays of a file without a copy, which safetensors' own reader would make."""
     size = int.from_bytes(content[:8], "little")
+    if size > _MOST_HEADER:
+        raise ValueError(f"its header has {size:,} bytes; at most {_MOST_HEADER:,} are read")
     header, data = content[8 : 8 + size], content[8 + size :]
     if len(header) < size or not size:
         raise ValueError("its header is cut off")
@@ -122,11 +126,17 @@ def _views(content: memoryview) -> Iterator[tuple[str, np.ndarray]]:
     tensors.pop("__metadata__", None)
     position = 0
     for name, tensor in sorted(tensors.items(), key=lambda item: item[1]["data_offsets"]):
+        if len(name) > _LONGEST_NAME or not name.isprintable():
+            raise ValueError(
+                f"an array's name is not printable or over {_LONGEST_NAME} letters long"
+            )
         if tensor["dtype"] not in _DTYPES:
-            raise ValueError(f"{name} has type {tensor['dtype']}; expected {', '.join(_DTYPES)}")
+            raise ValueError(f"{name} has type {tensor['dtype']:.9}; expected {', '.join(_DTYPES)}")
         dtype, shape = _DTYPES[tensor["dtype"]], tensor["shape"]
         # Other JSON values in place of these numbers could ask for any amount of memory and time.
-        numbers = isinstance(shape, list) and all(type(n) is int and n >= 0 for n in shape)
+        numbers = isinstance(shape, list) and all(
+            type(n) is int and 0 <= n <= len(content) for n in shape
+        )
         if not numbers or len(shape) > _MOST_AXES:
             raise ValueError(f"{name} has no shape of at most {_MOST_AXES} whole numbers")
         end = position + math.prod(shape) * dtype.itemsize

@@ -128,7 +128,8 @@ class Config:
 
     def smallest_input(self) -> int:
         """Return the smallest input size whose last map holds the largest pyramid level."""
-        size = 1
-        while self.map_size(size) < max(self.pyramid):
-            size += 1
+        size = max(self.pyramid)
+        for layer in reversed(self.layers):
+            pad = layer.pads[0] if isinstance(layer, Conv) else 0
+            size = max(1, (size - 1) * layer.stride + layer.kernel - 2 * pad)
         return size

@@ -133,6 +133,12 @@ def test_small_image_stem_runs_the_stages_on_14_and_7_pixel_maps():
     assert rows["conv3_6"] == (256, 7, 7)
 
 
+def test_a_pyramid_of_a_billion_levels_is_refused_at_once():
+    """The message names the smallest input, which was found by counting up to it."""
+    with pytest.raises(ValueError, match="the smallest is 15999999999"):
+        Config("deeprect_c", pyramid=(1_000_000_000,))
+
+
 @pytest.mark.parametrize("name", model_names())
 def test_smallest_input_is_admitted_and_one_pixel_less_is_refused(name):
     smallest = Config(name).smallest_input()

@@ -4,33 +4,42 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import re
+import ssl
 import threading
+import zlib
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Callable, Iterator
+
+COUNTER = itertools.count()
 
 
 class Server(ThreadingHTTPServer):
     """Serves a folder.
 
     `faults` are functions of (handler, path); the first one left is called in place of a normal
-    answer to a request for weights, and taken off the list.
+    answer to a request for weights, and taken off the list. `index_fault` is called in place of
+    every answer to a request for the index.
     """
 
     daemon_threads = True
+    scheme = "http"
 
     def __init__(self, folder: Path):
         super().__init__(("127.0.0.1", 0), Handler)
         self.folder = folder
         self.faults: list[Callable] = []
+        self.index_fault: Callable | None = None
         self.requests: list[tuple] = []
         self.ranges = self.validators = True
+        self.sent = 0  # bytes of bodies of redirections
         self.guard = threading.Lock()
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}"
+        return f"{self.scheme}://127.0.0.1:{self.server_port}"
 
     def downloads(self) -> list[tuple]:
         """Return (status, first byte) of each answer to a request for weights."""
@@ -46,6 +55,8 @@ class Handler(BaseHTTPRequestHandler):
         with self.server.guard:
             faulty = self.path.endswith(".safetensors") and self.server.faults
             fault = self.server.faults.pop(0) if faulty else None
+        if self.path.endswith("index.json"):
+            fault = self.server.index_fault
         if fault:
             fault(self, path)
         elif path.is_file():
@@ -109,6 +120,56 @@ def endless(handler: Handler, path: Path) -> None:
             handler.wfile.write(bytes(1 << 16))
 
 
+def drip(at_once: int) -> Callable:
+    """Send so many bytes of headers and body, and then one more every tenth of a second."""
+
+    def fault(handler: Handler, path: Path) -> None:
+        handler.note(200)
+        content = path.read_bytes()
+        answer = b'HTTP/1.0 200 OK\r\nETag: "x"\r\nContent-Length: %d\r\n\r\n' % len(content)
+        answer += content
+        with contextlib.suppress(OSError):
+            handler.wfile.write(answer[:at_once])
+            for byte in answer[at_once:]:
+                handler.wfile.write(bytes([byte]))
+                threading.Event().wait(0.1)
+
+    return fault
+
+
+def cut_and_renewed(at: int) -> Callable:
+    """Close the connection after so many bytes, and say that the file is another one each time."""
+
+    def fault(handler: Handler, path: Path) -> None:
+        handler.note(200)
+        handler.send_response(200)
+        handler.send_header("ETag", f'"{next(COUNTER)}"')
+        handler.send_header("Content-Length", str(path.stat().st_size))
+        handler.end_headers()
+        handler.wfile.write(path.read_bytes()[:at])
+        handler.close_connection = True
+
+    return fault
+
+
+def page(handler: Handler, path: Path) -> None:
+    """Answer as the log-in page of a hotel does."""
+    handler.serve(b"<html>Welcome! Please log in.</html>")
+
+
+def gzip_bomb(handler: Handler, path: Path) -> None:
+    """Send a gigabyte of zeros in a megabyte."""
+    handler.note(200)
+    handler.send_response(200)
+    handler.send_header("Content-Encoding", "gzip")
+    handler.end_headers()
+    packer, zeros = zlib.compressobj(wbits=31), bytes(1 << 20)
+    with contextlib.suppress(OSError):
+        for _ in range(1024):
+            handler.wfile.write(packer.compress(zeros))
+        handler.wfile.write(packer.flush())
+
+
 def slow(handler: Handler, path: Path) -> None:
     """Send in many small pieces."""
 
@@ -122,20 +183,29 @@ def slow(handler: Handler, path: Path) -> None:
     handler.serve(path.read_bytes(), drip)
 
 
-def redirect(url: str) -> Callable:
+def redirect(url: str, body: bytes = b"", times: int = 1) -> Callable:
     def fault(handler: Handler, path: Path) -> None:
         handler.note(302)
         handler.send_response(302)
         handler.send_header("Location", url + handler.path)
-        handler.send_header("Content-Length", "0")
+        handler.send_header("Content-Length", str(len(body) * times))
         handler.end_headers()
+        with contextlib.suppress(OSError):
+            for _ in range(times):
+                handler.wfile.write(body)
+                handler.server.sent += len(body)
 
     return fault
 
 
 @contextlib.contextmanager
-def serving(folder: Path) -> Iterator[Server]:
+def serving(folder: Path, certificate: Path | None = None) -> Iterator[Server]:
     server = Server(folder)
+    if certificate:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        server.scheme = "https"
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     try:

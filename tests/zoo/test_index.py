@@ -48,6 +48,18 @@ def test_the_package_ships_a_valid_index():
         (["entries", 0, "metrics", "top1_error"], 1.5, "maximum"),
         (["entries", 0, "preprocess", "std"], [0], "minimum"),
         (["entries", 0, "surprise"], 1, "surprise"),
+        (["entries", 0], None, "None is not of type 'object'"),
+        (["entries", 0, "config", "surprise"], 1, "surprise"),
+        (["entries", 0, "config", "pyramid"], [1_000_000_000], "maximum"),
+        (["entries", 0, "config", "hidden"], [1] * 100, "too long"),
+        (["entries", 0, "config", "input_size"], 28.0, "28.0 is not of type 'integer'"),
+        (["entries", 0, "config", "width"], 1e300, "maximum"),
+        (["entries", 0, "config", "classes"], True, "True is not of type 'integer'"),
+        (["entries", 0, "weights", "bytes"], 1 << 40, "maximum"),
+        (["entries", 0, "preprocess", "std"], [1e-300], "minimum"),
+        (["entries", 0, "preprocess", "mean"], [10**400], "maximum"),
+        (["entries", 0, "preprocess", "resize"], 10**9, "maximum"),
+        (["entries", 0, "recipe", "train"], [], "is not of type 'object'"),
     ],
 )
 def test_what_does_not_fit_the_schema_is_refused(good, path, value, message):
@@ -75,7 +87,52 @@ def test_an_entry_twice_is_refused(good):
         parse({**good, "entries": good["entries"] * 2})
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[1, 2"])
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        (["config", "name"], "deeprect_c", "has the configuration of deeprect_c"),
+        (["classes"], ["cat"], "has 1 names for 10 classes"),
+        (["preprocess", "mean"], [0.5] * 3, "has 3 means and 1 deviations of channels"),
+        (["preprocess", "std"], [], "has 1 means and 0 deviations of channels"),
+        (["preprocess", "size"], 32, "has images of 32 pixels for inputs of 28"),
+        (["preprocess", "resize"], 27, "has images of 28 pixels for inputs of 28"),
+    ],
+)
+def test_contradictions_are_refused(good, path, value, message):
+    bad = copy.deepcopy(good)
+    place = bad["entries"][0]
+    for key in path[:-1]:
+        place = place[key]
+    place[path[-1]] = value
+    with pytest.raises(ValueError, match=f"contradicts itself: .*{message}"):
+        parse(bad)
+
+
+def test_a_long_index_is_refused_before_it_is_parsed():
+    with pytest.raises(ValueError, match=r"the index index\.json has more than 4,194,304 bytes"):
+        index.parse(b" " * (index.MOST_BYTES + 1), "index.json")
+
+
+def test_millions_of_errors_are_one_short_one():
+    content = b'{"schema": 1, "entries": [' + b"0," * (index.MOST_BYTES // 2 - 20) + b"0]}"
+    with pytest.raises(ValueError, match=r"is not valid at \$\.entries\[0\]: 0 is not of type"):
+        index.parse(content, "index.json")
+    with pytest.raises(ValueError, match="is not valid at") as caught:
+        parse({"schema": 1, "entries": {"x" * 1_000_000: 1}})
+    assert len(str(caught.value)) < 400
+
+
+DEEP = b'{"schema": 1, "entries": ' + b"[" * 500_000 + b"]" * 500_000 + b"}"
+DEEP_RECIPE = b'{"recipe": ' + b'{"a":' * 100_000 + b"1" + b"}" * 100_000 + b"}"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        *(b"", b"{", b"\xff\xfe", b"[1, 2", DEEP, DEEP_RECIPE, b"NaN", b'{"schema": Infinity}'),
+        *(b'{"schema": 1e999}', b'{"schema": "\\ud800"}'),
+    ],
+)
 def test_what_is_not_json_is_refused(content):
     with pytest.raises(ValueError, match=r"the index index\.json is not JSON"):
         index.parse(content, "index.json")

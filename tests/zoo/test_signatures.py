@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+from pathlib import Path
+
 import nacl.signing
 import pytest
 from servers import serving
 
 import zoo
 from zoo.publishing.publish import publish
+from zoo.publishing.signing import sign
 from zoo.signatures import signature_name
+from zoo.store import open_store
 
 NAME = "deeprect_small14"
 KEY, OTHER = (nacl.signing.SigningKey(bytes([i]) * 32) for i in (1, 2))
@@ -65,6 +71,64 @@ def test_a_changed_index_with_an_old_signature(signed, public):
     (signed / signature_name(old)).rename(signed / signature_name(new))
     with pytest.raises(ValueError, match="was not signed with the key"):
         zoo.model_info(NAME, repo=signed)
+
+
+def with_mirrors(store: Path, *mirrors: str) -> dict:
+    """Name mirrors in the index, and take the weights away; return what they were."""
+    index = json.loads((store / "index.json").read_text())
+    file = index["entries"][-1]["weights"]
+    (store / "weights" / file["file"]).unlink()
+    content = json.dumps({**index, "mirrors": mirrors}).encode()
+    (store / "index.json").write_bytes(content)
+    (store / signature_name(content)).write_bytes(sign(content, KEY.encode()))
+    return file
+
+
+def test_a_mirror_that_a_signed_index_names_is_asked(signed, public, tmp_path):
+    """Also if other mirrors have schemes that are not installed, or are down."""
+    good = shutil.copytree(signed, tmp_path / "good")
+    with serving(good) as mirror, serving(signed) as main:
+        file = with_mirrors(signed, "nonsense://a", "file:///etc", mirror.url)
+        open_store(main.url, tmp_path / "cache").read(file)
+        assert [status for status, _ in main.downloads()] == [404]
+        assert mirror.downloads() == [(200, 0)]
+
+
+def test_a_stranger_cannot_choose_which_addresses_are_called(signed, tmp_path):
+    good = shutil.copytree(signed, tmp_path / "good")
+    with serving(good) as mirror:
+        file = with_mirrors(signed, mirror.url)
+        with pytest.raises(FileNotFoundError, match="is missing in"):
+            open_store(signed, tmp_path / "cache").read(file)
+        assert mirror.requests == []
+
+
+def test_an_older_index_is_not_taken_though_its_signature_is_right(
+    run, signed, public, tmp_path, caplog
+):
+    cache, file = tmp_path / "cache", zoo.model_info(NAME, repo=signed)["weights"]
+    old = shutil.copytree(signed, tmp_path / "old")
+    with serving(signed) as server:
+        publish(run, to=signed)
+        assert open_store(server.url, cache).entries[-1]["version"] == 3
+        for path in old.glob("index.*"):
+            shutil.copy(path, signed)
+        assert open_store(server.url, cache).entries[-1]["version"] == 3
+        assert "is older than one fetched before, which has version 3" in caplog.text
+        with serving(old) as copy:
+            assert open_store([copy.url, server.url], cache).entries[-1]["version"] == 3
+        # Who knows of no newer one cannot tell.
+        assert open_store(server.url, tmp_path / "empty").entries[-1]["weights"] == file
+
+
+def test_a_server_that_is_down_does_not_bring_an_older_copy_back(run, signed, public, tmp_path):
+    old = shutil.copytree(signed, tmp_path / "old")
+    publish(run, to=signed)
+    with serving(old) as copy:
+        with serving(signed) as server:
+            url = server.url
+            open_store([url, copy.url], tmp_path / "cache").entries  # noqa: B018 - fetches
+        assert open_store([url, copy.url], tmp_path / "cache").entries[-1]["version"] == 3
 
 
 def test_a_signed_store_is_not_extended_without_the_key(run, signed, monkeypatch):

@@ -110,6 +110,12 @@ def tensor(dtype, shape, start, end):
         (file_with({"a": tensor("F32", [9**9, [0]], 0, 4)}, bytes(4)), "a has no shape of at most"),
         (file_with({"a": tensor("F32", [1] * 33, 0, 4)}, bytes(4)), "a has no shape of at most 32"),
         (file_with({"a": tensor("F32", "", 0, 4)}, bytes(4)), "a has no shape of at most 32"),
+        (file_with({"a": tensor("F32", [0, 1 << 64], 0, 0)}, b""), "a has no shape of at most 32"),
+        (file_with({"a": tensor("F32", [9] * 300_000, 0, 4)}, bytes(4)), "a has no shape of at"),
+        (file_with({"a" * 201: tensor("F32", [1], 0, 4)}, bytes(4)), "name is not printable or"),
+        (file_with({"\ud800": tensor("F32", [1], 0, 4)}, bytes(4)), "name is not printable or"),
+        (file_with({"a": "x" * (1 << 20)}, b""), "header has 1,048,58. bytes; at most 1,048,576"),
+        (file_with({"a": tensor("I8", [2], 0, "[" * 50_000)}, bytes(2)), "not a weights file"),
         (file_with({"a": tensor("I64", [1], 0, 8)}, bytes(8)), "a has type I64"),
         (file_with({"a": tensor("I8", [2], 0, 2)}, bytes(2)), "a .int8. has scales of .* None"),
         (file_with({"a:scale": tensor("F32", [1], 0, 4)}, bytes(4)), "a:scale belongs to no array"),
@@ -124,6 +130,21 @@ def tensor(dtype, shape, start, end):
 def test_what_is_not_a_weights_file_is_refused(content, message):
     with pytest.raises(ValueError, match=message):
         decode(content)
+
+
+def test_a_deep_header_is_refused():
+    text = b'{"a":' * 100_000
+    with pytest.raises(ValueError, match="not a weights file"):
+        decode(struct.pack("<Q", len(text)) + text)
+
+
+def test_integers_without_axes_keep_their_shape():
+    content = file_with(
+        {"a": tensor("I8", [], 0, 1), "a:scale": tensor("F32", [], 1, 5)},
+        struct.pack("<bf", 3, 0.5),
+    )
+    array = decode(content)["a"]
+    assert (array.shape, array.dtype, float(array)) == ((), np.float32, 1.5)
 
 
 DTYPES = {"F32": "<f4", "F16": "<f2", "I8": "i1"}

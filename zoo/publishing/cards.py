@@ -119,7 +119,6 @@ def _write_card(store: Store, entry: dict, folder: Path) -> Path:
     from deeprect_gluon.train.report import compare_curves
 
     title = index_file.title(entry)
-    store.read(entry["history"])  # raises if the file is damaged
     rows = history.read(store.path(entry["history"]))
     picture, path = folder / f"{title}.png", folder / f"{title}.md"
     write_atomically(picture, lambda temporary: compare_curves({"": rows}, temporary, title))

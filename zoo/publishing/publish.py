@@ -15,7 +15,7 @@ from deeprect_gluon.models.weights import read_params
 
 from .. import index as index_file
 from .. import weights
-from ..places import Bucket, Folder, UnavailableError, Web, open_place
+from ..places import Bucket, Folder, MissingError, Web, open_place
 from ..signatures import SECRET_KEY, key_from_environment, signature_name
 from ..store import FILES, INDEX
 from .checkpoints import CONFIG, HISTORY, WEIGHTS, read_config
@@ -82,6 +82,7 @@ def publish(
             f"{len(measured_on.classes)}"
         )
     content = weights.encode(read_params(run / WEIGHTS), form)
+    history = (run / HISTORY).read_bytes()
     entry = {
         "name": config["name"],
         "dataset": dataset,
@@ -99,11 +100,11 @@ def publish(
     with place.lock():
         index = _published(place, secret)
         title = index_file.title(entry)
-        versions = [e["version"] for e in index["entries"] if index_file.title(e) == title]
+        versions = [version for other, version in index_file.versions(index) if other == title]
         entry["version"] = max(versions, default=0) + 1
         stem = f"{title}-v{entry['version']}"
         entry["weights"] = {"format": form, **_add(place, f"{stem}-{{}}.safetensors", content)}
-        entry["history"] = _add(place, f"{stem}-{{}}.csv", (run / HISTORY).read_bytes())
+        entry["history"] = _add(place, f"{stem}-{{}}.csv", history)
         index["entries"].append(entry)
         new = index_file.dump(index)
         index_file.parse(new, f"{place}/{INDEX}")
@@ -153,12 +154,10 @@ def _published(place: Folder | Bucket, secret: bytes | None) -> dict:
     """Return the present index of a store, or an empty index if the store has none."""
     try:
         content = place.read(INDEX)
-    except UnavailableError as error:
-        if error.again:
-            raise
+    except MissingError:
         return {"schema": 1, "entries": []}
     if secret is None:
-        with contextlib.suppress(UnavailableError):
+        with contextlib.suppress(MissingError):
             place.read(signature_name(content))
             raise ValueError(f"{place} is signed; put its key into {SECRET_KEY}")
     return index_file.parse(content, f"{place}/{INDEX}")
