@@ -49,23 +49,44 @@ def _with_req(x: Tensor) -> Tensor:
     return mx.nd.identity(x) if mx.autograd.is_recording() and x.grad is not None else x
 
 
-def _with_rank(alpha: mx.sym.Symbol) -> mx.sym.Symbol:
-    """Tell MXNet that a variable of unknown shape has one axis, as Gluon does for a parameter.
+def _set_rank(variable: mx.sym.Symbol, rank: int) -> None:
+    """Tell MXNet the number of axes of a variable of unknown shape, as Gluon does for a parameter.
 
     MXNet reserves too little memory for an external operator's shapes if a rank is unknown.
     """
-    is_variable = alpha.get_children() is None
-    if is_variable and alpha.attr("__shape__") is None:
+    is_variable = variable.get_children() is None
+    if is_variable and variable.attr("__shape__") in (None, "()", "None"):
         unknown = -1 if mx.util.is_np_shape() else 0
-        alpha._set_attr(__shape__=str((unknown,)))
-    return alpha
+        variable._set_attr(__shape__=str(rank * (unknown,)))
 
 
-def _namespace(**tensors: Any) -> Any:
-    """Return mx.nd or mx.sym, to which all the tensors belong."""
-    for kind, namespace in ((mx.sym.Symbol, mx.sym), (mx.nd.NDArray, mx.nd)):
-        if all(isinstance(tensor, kind) for tensor in tensors.values()):
-            return namespace
+def _check_shape(name: str, shape: tuple[int, ...]) -> None:
+    """Refuse shapes that MXNet takes for unknown: it then reads and writes foreign memory."""
+    if not shape:
+        raise mx.MXNetError(f"{name} has shape (); it must have at least one axis")
+    if 0 in shape and not mx.util.is_np_shape():
+        raise mx.MXNetError(
+            f"{name} has shape {shape}; arrays without elements need mx.util.set_np_shape(True)"
+        )
+
+
+def _namespace(ranks: dict[str, int], **tensors: Any) -> Any:
+    """Return mx.nd or mx.sym, to which all the tensors belong.
+
+    Check the NDArrays' shapes, and give the variables of the names in `ranks` so many axes.
+    """
+    for name, tensor in tensors.items():
+        if isinstance(tensor, (mx.np.ndarray, mx.sym.np._Symbol)):
+            raise TypeError(f"{name} is an array of mx.np; pass {name}.as_nd_ndarray()")
+    if all(isinstance(tensor, mx.nd.NDArray) for tensor in tensors.values()):
+        for name, tensor in tensors.items():
+            _check_shape(name, tensor.shape)
+        return mx.nd
+    if all(isinstance(tensor, mx.sym.Symbol) for tensor in tensors.values()):
+        for name, rank in ranks.items():
+            if name in tensors:
+                _set_rank(tensors[name], rank)
+        return mx.sym
     kinds = ", ".join(f"{name} is a {type(t).__name__}" for name, t in tensors.items())
     raise TypeError(f"{kinds}; they must all be NDArrays or all Symbols of MXNet")
 
@@ -101,11 +122,10 @@ def prelu(data: Tensor, alpha: Tensor, axis: int = 1) -> Tensor:
     A Symbol's data must have a shape when shapes are inferred. Otherwise MXNet fails with an
     MXNetError or a crash, before it calls an external operator.
     """
-    F = _namespace(data=data, alpha=alpha)
+    F = _namespace({"alpha": 1}, data=data, alpha=alpha)
     if is_portable(data):
         return _builtin_prelu(data, alpha, axis)
-    slopes = _with_rank(alpha) if F is mx.sym else alpha
-    return F.deeprect_prelu(_with_req(data), _with_req(slopes), axis=axis)
+    return F.deeprect_prelu(_with_req(data), _with_req(alpha), axis=axis)
 
 
 def conv_prelu(
@@ -152,7 +172,9 @@ def conv_prelu(
     (5e-5 with kernels of 2). A NaN or an infinity in the data reaches all outputs of its tile.
     """
     tensors = {"data": data, "weight": weight, "bias": bias}
-    F = _namespace(**tensors if alpha is None else {**tensors, "alpha": alpha})
+    if alpha is not None:
+        tensors["alpha"] = alpha
+    F = _namespace({"weight": 4, "bias": 1, "alpha": 1}, **tensors)
     inputs = [_with_req(data), _with_req(weight) if weight_accumulates else weight, _with_req(bias)]
     if alpha is not None:
         inputs.append(_with_req(alpha))
@@ -186,7 +208,7 @@ def dense(data: Tensor, weight: Tensor, bias: Tensor, weight_accumulates: bool =
     MXNetError
         If shapes or types do not fit; the message names them.
     """
-    F = _namespace(data=data, weight=weight, bias=bias)
+    F = _namespace({"weight": 2, "bias": 1}, data=data, weight=weight, bias=bias)
     weight = _with_req(weight) if weight_accumulates else weight
     return F.deeprect_dense(_with_req(data), weight, _with_req(bias))
 
@@ -214,4 +236,4 @@ def max_pool(data: Tensor, window: int, stride: int) -> Tensor:
     MXNetError
         If shape, type, window or stride do not fit; the message names them.
     """
-    return _namespace(data=data).deeprect_max_pool(_with_req(data), window=window, stride=stride)
+    return _namespace({}, data=data).deeprect_max_pool(_with_req(data), window=window, stride=stride)

@@ -79,6 +79,13 @@ def test_a_nan_is_the_maximum():
     np.testing.assert_array_equal(dx, gradient)
 
 
+@pytest.mark.parametrize(("window", "stride"), [(2, 2), (3, 2), (4, 1)])
+def test_the_gradient_went_to_the_last_of_several_nans(window, stride):
+    x, dy = problem(3, 2, 20, 12, 13, window, stride, 3)
+    x[np.random.default_rng(4).random(x.shape) < 0.3] = np.nan
+    assert_agrees(x, dy, window, stride)
+
+
 def test_grad_req_add():
     x, dy = problem(3, 2, 5, 9, 9, 3, 2, 1000)
     once, thrice = run(x, dy, 3, 2)[1], run(x, dy, 3, 2, "add", 3)[1]
