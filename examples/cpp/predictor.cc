@@ -13,8 +13,6 @@
 #include <numeric>
 #include <stdexcept>
 
-#include "file.h"
-
 namespace deeprect {
 namespace {
 
@@ -54,10 +52,9 @@ void load_operators(const std::string& library) {
 }
 
 Predictor::Predictor(const std::string& symbol, const std::string& params, int channels, int size) {
-  const std::string graph = read_file(symbol), arrays = read_file(params);
-  if (arrays.size() > std::numeric_limits<int>::max()) {
-    throw std::runtime_error(params +
-                             " has more than 2 GiB, which MXNet's predict API cannot take");
+  if (params.size() > std::numeric_limits<int>::max()) {
+    throw std::runtime_error(
+        "parameters of more than 2 GiB, which MXNet's predict API cannot take");
   }
   start_mxnet();
   constexpr int kCpu = 1;
@@ -66,9 +63,9 @@ Predictor::Predictor(const std::string& symbol, const std::string& params, int c
   const uint32_t shape[] = {1, static_cast<uint32_t>(channels), static_cast<uint32_t>(size),
                             static_cast<uint32_t>(size)};
   PredictorHandle handle = nullptr;
-  check(MXPredCreate(graph.c_str(), arrays.data(), static_cast<int>(arrays.size()), kCpu, 0, 1,
+  check(MXPredCreate(symbol.c_str(), params.data(), static_cast<int>(params.size()), kCpu, 0, 1,
                      inputs, begins, shape, &handle),
-        "MXNet refuses " + symbol + " with " + params);
+        "MXNet refuses the net");
   handle_.reset(handle);
 }
 
