@@ -236,4 +236,5 @@ def max_pool(data: Tensor, window: int, stride: int) -> Tensor:
     MXNetError
         If shape, type, window or stride do not fit; the message names them.
     """
-    return _namespace({}, data=data).deeprect_max_pool(_with_req(data), window=window, stride=stride)
+    F = _namespace({}, data=data)
+    return F.deeprect_max_pool(_with_req(data), window=window, stride=stride)

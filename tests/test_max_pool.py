@@ -14,7 +14,7 @@ from deeprect_gluon.nn import MaxPool2D
 def reference(x, dy, window, stride):
     """Return the maxima, and the gradient that the first of each window's maxima gets."""
     windows = np.lib.stride_tricks.sliding_window_view(x, (window, window), (2, 3))
-    windows = windows[:, :, ::stride, ::stride].reshape(*dy.shape, -1)
+    windows = windows[:, :, ::stride, ::stride].reshape(*dy.shape, window**2)
     n, c, row, column = np.indices(dy.shape)
     at = windows.argmax(-1)  # the first of equal ones; a NaN counts as the largest
     dx = np.zeros(x.shape, np.float64)
