@@ -5,6 +5,7 @@ import shutil
 import struct
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -178,6 +179,21 @@ def test_half_precision_and_five_classes_unless_asked(classify, folder, tmp_path
     expected = python_answer(net, path)
     assert list(found) == sorted(expected, key=expected.get, reverse=True)[:5]
     assert next(iter(found)) == "Ankle boot"
+
+
+@pytest.mark.slow
+def test_the_process_ended_while_threads_of_mxnets_engine_were_at_work(classify, exported):
+    """One of twenty runs then died of corrupted memory on busy cores, and one of 500 on idle ones."""
+    Image.fromarray(fashion_mnist.load("test")[0][0]).save(exported / "boot.jpg")
+
+    def run(_):
+        return classify(exported / "portable", *3 * [exported / "boot.jpg"])
+
+    with ThreadPoolExecutor(8) as pool:
+        runs = list(pool.map(run, range(300)))
+    assert {(done.returncode, done.stdout, done.stderr) for done in runs} == {
+        (0, runs[0].stdout, "")
+    }
 
 
 def test_without_mxnet_the_build_says_what_to_name(tmp_path):
