@@ -183,7 +183,7 @@ def test_half_precision_and_five_classes_unless_asked(classify, folder, tmp_path
 
 @pytest.mark.slow
 def test_the_process_ended_while_threads_of_mxnets_engine_were_at_work(classify, exported):
-    """One of twenty runs then died of corrupted memory on busy cores, and one of 500 on idle ones."""
+    """Its memory was corrupted: in one of twenty runs on busy cores, in one of 500 on idle ones."""
     Image.fromarray(fashion_mnist.load("test")[0][0]).save(exported / "boot.jpg")
 
     def run(_):
