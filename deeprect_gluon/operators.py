@@ -49,15 +49,16 @@ def _with_req(x: Tensor) -> Tensor:
     return mx.nd.identity(x) if mx.autograd.is_recording() and x.grad is not None else x
 
 
-def _set_rank(variable: mx.sym.Symbol, rank: int) -> None:
+def _with_rank(x: Tensor, rank: int) -> Tensor:
     """Tell MXNet the number of axes of a variable of unknown shape, as Gluon does for a parameter.
 
     MXNet reserves too little memory for an external operator's shapes if a rank is unknown.
     """
-    is_variable = variable.get_children() is None
-    if is_variable and variable.attr("__shape__") in (None, "()", "None"):
+    is_variable = isinstance(x, mx.sym.Symbol) and x.get_children() is None
+    if is_variable and x.attr("__shape__") in (None, "()"):
         unknown = -1 if mx.util.is_np_shape() else 0
-        variable._set_attr(__shape__=str(rank * (unknown,)))
+        x._set_attr(__shape__=str(rank * (unknown,)))
+    return x
 
 
 def _check_shape(name: str, shape: tuple[int, ...]) -> None:
@@ -70,11 +71,8 @@ def _check_shape(name: str, shape: tuple[int, ...]) -> None:
         )
 
 
-def _namespace(ranks: dict[str, int], **tensors: Any) -> Any:
-    """Return mx.nd or mx.sym, to which all the tensors belong.
-
-    Check the NDArrays' shapes, and give the variables of the names in `ranks` so many axes.
-    """
+def _namespace(**tensors: Any) -> Any:
+    """Check the tensors, and return mx.nd or mx.sym, to which all of them belong."""
     for name, tensor in tensors.items():
         if isinstance(tensor, (mx.np.ndarray, mx.sym.np._Symbol)):
             raise TypeError(f"{name} is an array of mx.np; pass {name}.as_nd_ndarray()")
@@ -83,9 +81,6 @@ def _namespace(ranks: dict[str, int], **tensors: Any) -> Any:
             _check_shape(name, tensor.shape)
         return mx.nd
     if all(isinstance(tensor, mx.sym.Symbol) for tensor in tensors.values()):
-        for name, rank in ranks.items():
-            if name in tensors:
-                _set_rank(tensors[name], rank)
         return mx.sym
     kinds = ", ".join(f"{name} is a {type(t).__name__}" for name, t in tensors.items())
     raise TypeError(f"{kinds}; they must all be NDArrays or all Symbols of MXNet")
@@ -122,10 +117,10 @@ def prelu(data: Tensor, alpha: Tensor, axis: int = 1) -> Tensor:
     A Symbol's data must have a shape when shapes are inferred. Otherwise MXNet fails with an
     MXNetError or a crash, before it calls an external operator.
     """
-    F = _namespace({"alpha": 1}, data=data, alpha=alpha)
+    F = _namespace(data=data, alpha=alpha)
     if is_portable(data):
         return _builtin_prelu(data, alpha, axis)
-    return F.deeprect_prelu(_with_req(data), _with_req(alpha), axis=axis)
+    return F.deeprect_prelu(_with_req(data), _with_req(_with_rank(alpha, 1)), axis=axis)
 
 
 def conv_prelu(
@@ -172,12 +167,12 @@ def conv_prelu(
     (5e-5 with kernels of 2). A NaN or an infinity in the data reaches all outputs of its tile.
     """
     tensors = {"data": data, "weight": weight, "bias": bias}
+    F = _namespace(**tensors if alpha is None else {**tensors, "alpha": alpha})
+    weight = _with_rank(weight, 4)
+    weight = _with_req(weight) if weight_accumulates else weight
+    inputs = [_with_req(data), weight, _with_req(_with_rank(bias, 1))]
     if alpha is not None:
-        tensors["alpha"] = alpha
-    F = _namespace({"weight": 4, "bias": 1, "alpha": 1}, **tensors)
-    inputs = [_with_req(data), _with_req(weight) if weight_accumulates else weight, _with_req(bias)]
-    if alpha is not None:
-        inputs.append(_with_req(alpha))
+        inputs.append(_with_req(_with_rank(alpha, 1)))
     activation = "relu" if alpha is None else "prelu"
     return F.deeprect_conv_prelu(*inputs, pad=pad, activation=activation)
 
@@ -208,9 +203,10 @@ def dense(data: Tensor, weight: Tensor, bias: Tensor, weight_accumulates: bool =
     MXNetError
         If shapes or types do not fit; the message names them.
     """
-    F = _namespace({"weight": 2, "bias": 1}, data=data, weight=weight, bias=bias)
+    F = _namespace(data=data, weight=weight, bias=bias)
+    weight = _with_rank(weight, 2)
     weight = _with_req(weight) if weight_accumulates else weight
-    return F.deeprect_dense(_with_req(data), weight, _with_req(bias))
+    return F.deeprect_dense(_with_req(data), weight, _with_req(_with_rank(bias, 1)))
 
 
 def max_pool(data: Tensor, window: int, stride: int) -> Tensor:
@@ -236,5 +232,4 @@ def max_pool(data: Tensor, window: int, stride: int) -> Tensor:
     MXNetError
         If shape, type, window or stride do not fit; the message names them.
     """
-    F = _namespace({}, data=data)
-    return F.deeprect_max_pool(_with_req(data), window=window, stride=stride)
+    return _namespace(data=data).deeprect_max_pool(_with_req(data), window=window, stride=stride)
