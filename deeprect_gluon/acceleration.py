@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple, Sequence
 
 import mxnet as mx
+import numpy as np
 
 from .graph import Graph, from_net, load, to_block
 from .graph.passes import fold_affine, fold_constants, fuse, replace_prelu, simplify, why_not
@@ -97,7 +98,8 @@ def _backend(graph: Graph, ctx: mx.Context) -> str | None:
     """Return the pass of MXNet's own that fuses what is left to MXNet's layers, if it is right.
 
     It is wrong, without a word, where the output of a layer is a head or is used twice: it lets all
-    users have what the rectifier or the batch normalisation behind the layer made of it.
+    users have what the rectifier or the batch normalisation behind the layer made of it. It also
+    takes layers of other types than float32, and then fails.
     """
     uses = collections.Counter(entry.node for node in graph.nodes() for entry in node.inputs)
     uses.update(head.node for head in graph.heads)
@@ -105,4 +107,7 @@ def _backend(graph: Graph, ctx: mx.Context) -> str | None:
     right = all(uses[node] == 1 for node in layers) and not any(
         node.op == "BatchNorm" and node.inputs[0].node in layers for node in graph.calls()
     )
-    return "MKLDNN" if right and ctx.device_type == "cpu" else None
+    float32 = all(array.dtype == np.float32 for array in graph.arrays.values()) and not any(
+        node.op == "Cast" for node in graph.calls()
+    )
+    return "MKLDNN" if right and float32 and ctx.device_type == "cpu" else None

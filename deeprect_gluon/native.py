@@ -176,10 +176,15 @@ def set_threads(count: int) -> None:
     Parameters
     ----------
     count : int
-        At least 1.
+        From 1 to 1024.
+
+    Raises
+    ------
+    ValueError
+        If it is another number. Where the system cannot start a thread, OpenMP ends the process.
     """
-    if count < 1:
-        raise ValueError(f"count={count}: an operator needs at least one thread")
+    if not 1 <= count <= 1024:
+        raise ValueError(f"count={count}: an operator runs in 1 to 1024 threads")
     _loaded().deeprect_set_threads(count)
 
 

@@ -49,23 +49,39 @@ def _with_req(x: Tensor) -> Tensor:
     return mx.nd.identity(x) if mx.autograd.is_recording() and x.grad is not None else x
 
 
-def _with_rank(alpha: mx.sym.Symbol) -> mx.sym.Symbol:
-    """Tell MXNet that a variable of unknown shape has one axis, as Gluon does for a parameter.
+def _with_rank(x: Tensor, rank: int) -> Tensor:
+    """Tell MXNet the number of axes of a variable of unknown shape, as Gluon does for a parameter.
 
     MXNet reserves too little memory for an external operator's shapes if a rank is unknown.
     """
-    is_variable = alpha.get_children() is None
-    if is_variable and alpha.attr("__shape__") is None:
+    is_variable = isinstance(x, mx.sym.Symbol) and x.get_children() is None
+    if is_variable and x.attr("__shape__") in (None, "()"):
         unknown = -1 if mx.util.is_np_shape() else 0
-        alpha._set_attr(__shape__=str((unknown,)))
-    return alpha
+        x._set_attr(__shape__=str(rank * (unknown,)))
+    return x
+
+
+def _check_shape(name: str, shape: tuple[int, ...]) -> None:
+    """Refuse shapes that MXNet takes for unknown: it then reads and writes foreign memory."""
+    if not shape:
+        raise mx.MXNetError(f"{name} has shape (); it must have at least one axis")
+    if 0 in shape and not mx.util.is_np_shape():
+        raise mx.MXNetError(
+            f"{name} has shape {shape}; arrays without elements need mx.util.set_np_shape(True)"
+        )
 
 
 def _namespace(**tensors: Any) -> Any:
-    """Return mx.nd or mx.sym, to which all the tensors belong."""
-    for kind, namespace in ((mx.sym.Symbol, mx.sym), (mx.nd.NDArray, mx.nd)):
-        if all(isinstance(tensor, kind) for tensor in tensors.values()):
-            return namespace
+    """Check the tensors, and return mx.nd or mx.sym, to which all of them belong."""
+    for name, tensor in tensors.items():
+        if isinstance(tensor, (mx.np.ndarray, mx.sym.np._Symbol)):
+            raise TypeError(f"{name} is an array of mx.np; pass {name}.as_nd_ndarray()")
+    if all(isinstance(tensor, mx.nd.NDArray) for tensor in tensors.values()):
+        for name, tensor in tensors.items():
+            _check_shape(name, tensor.shape)
+        return mx.nd
+    if all(isinstance(tensor, mx.sym.Symbol) for tensor in tensors.values()):
+        return mx.sym
     kinds = ", ".join(f"{name} is a {type(t).__name__}" for name, t in tensors.items())
     raise TypeError(f"{kinds}; they must all be NDArrays or all Symbols of MXNet")
 
@@ -104,8 +120,7 @@ def prelu(data: Tensor, alpha: Tensor, axis: int = 1) -> Tensor:
     F = _namespace(data=data, alpha=alpha)
     if is_portable(data):
         return _builtin_prelu(data, alpha, axis)
-    slopes = _with_rank(alpha) if F is mx.sym else alpha
-    return F.deeprect_prelu(_with_req(data), _with_req(slopes), axis=axis)
+    return F.deeprect_prelu(_with_req(data), _with_req(_with_rank(alpha, 1)), axis=axis)
 
 
 def conv_prelu(
@@ -153,9 +168,11 @@ def conv_prelu(
     """
     tensors = {"data": data, "weight": weight, "bias": bias}
     F = _namespace(**tensors if alpha is None else {**tensors, "alpha": alpha})
-    inputs = [_with_req(data), _with_req(weight) if weight_accumulates else weight, _with_req(bias)]
+    weight = _with_rank(weight, 4)
+    weight = _with_req(weight) if weight_accumulates else weight
+    inputs = [_with_req(data), weight, _with_req(_with_rank(bias, 1))]
     if alpha is not None:
-        inputs.append(_with_req(alpha))
+        inputs.append(_with_req(_with_rank(alpha, 1)))
     activation = "relu" if alpha is None else "prelu"
     return F.deeprect_conv_prelu(*inputs, pad=pad, activation=activation)
 
@@ -187,8 +204,9 @@ def dense(data: Tensor, weight: Tensor, bias: Tensor, weight_accumulates: bool =
         If shapes or types do not fit; the message names them.
     """
     F = _namespace(data=data, weight=weight, bias=bias)
+    weight = _with_rank(weight, 2)
     weight = _with_req(weight) if weight_accumulates else weight
-    return F.deeprect_dense(_with_req(data), weight, _with_req(bias))
+    return F.deeprect_dense(_with_req(data), weight, _with_req(_with_rank(bias, 1)))
 
 
 def max_pool(data: Tensor, window: int, stride: int) -> Tensor:

@@ -175,6 +175,29 @@ def test_weights_kept_in_float16_are_computed_once(net, x, expected, tmp_path):
     np.testing.assert_allclose(fast(x).asnumpy(), expected, rtol=0.05, atol=0.05)
 
 
+@pytest.mark.parametrize("slopes", [(8,), (1, 8)])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_parameters_that_the_operators_do_not_take(dtype, slopes):
+    """Parameters behind a Cast, as AMP leaves them, and slopes of shape (1, C)."""
+
+    def var(name, shape=None):
+        variable = mx.sym.var(name, shape=shape)
+        return variable if dtype == "float32" else mx.sym.cast(variable, dtype)
+
+    weight, bias = var("weight", (8, 3, 3, 3)), var("bias", (8,))
+    z = mx.sym.Convolution(var("data"), weight, bias, kernel=(3, 3), num_filter=8)
+    y = mx.sym.LeakyReLU(z, gamma=var("slopes", slopes), act_type="prelu")
+    weight, bias = var("fc_weight", (4, 200)), var("fc_bias", (4,))
+    y = mx.sym.FullyConnected(y, weight, bias, num_hidden=4)
+    net = mx.gluon.SymbolBlock(y, [mx.sym.var("data")])
+    net.initialize(mx.init.Normal(1))
+    x = mx.nd.random.normal(shape=(2, 3, 7, 7))
+    before = net(x).asnumpy()
+    after = accelerate(net)(x).asnumpy()
+    assert before.dtype == after.dtype == dtype
+    np.testing.assert_allclose(after, before, rtol=1e-4, atol=1e-4)
+
+
 def test_its_parameters_take_no_gradients(net):
     fast = accelerate(net)
     assert {p.grad_req for p in fast.collect_params().values()} == {"null"}

@@ -41,9 +41,10 @@ def test_the_users_own_number_of_threads_stays(order, helpers):
     assert helpers(order, "3") == [2, 2]
 
 
-def test_threads_must_be_at_least_one():
-    with pytest.raises(ValueError, match="count=0"):
-        dg.native.set_threads(0)
+@pytest.mark.parametrize("count", [0, -1, 1025, 50_000])
+def test_a_number_of_threads_that_ended_the_process(count):
+    with pytest.raises(ValueError, match=f"count={count}: an operator runs in 1 to 1024 threads"):
+        dg.native.set_threads(count)
 
 
 def test_import_after_a_graph_was_built_is_warned_of(run_program):

@@ -51,6 +51,7 @@ struct FusedConv : Operator {
     }
     const Shape out{data[0], weight[0], static_cast<unsigned>(c.out_height()),
                     static_cast<unsigned>(c.out_width())};
+    if (added && in[4].empty()) in[4] = out;
     if (added && in[4] != out) {
       fail("summand has shape " + to_string(in[4]) + "; it must be " + to_string(out));
     }
