@@ -58,29 +58,6 @@ class PReLU(mx.gluon.HybridBlock):
         return f"PReLU({self.alpha.shape[0] or 'deferred'}, axis={self._axis})"
 
 
-class _AccumulatedWeight(mx.gluon.Parameter):
-    """A weight whose graph depends on whether its gradient accumulates (see `operators`).
-
-    `identity` in front of the operator copies the whole weight in every forward. Therefore the
-    graph has it only if `grad_req` is "add", and a graph built without it is refused with "add".
-    """
-
-    graph_overwrites = False
-
-    @property
-    def grad_req(self):
-        return self._grad_req
-
-    @grad_req.setter
-    def grad_req(self, req):
-        if req == "add" and self.graph_overwrites:
-            raise RuntimeError(
-                f"grad_req='add' for {self.name} comes after the net's graph was built; call "
-                "hybridize() of the net again, or set grad_req before its first use"
-            )
-        mx.gluon.Parameter.grad_req.fset(self, req)
-
-
 def _runs_ours(x, dtype, fast: bool | None) -> bool:
     """Return whether a layer computes by one of our operators for float32 on the CPU.
 
@@ -95,14 +72,6 @@ def _runs_ours(x, dtype, fast: bool | None) -> bool:
     else:
         on_cpu = bool(fast) or mx.context.num_gpus() == 0
     return on_cpu and (bool(fast) or native.isa() != "baseline")
-
-
-def _accumulates(F, weight: _AccumulatedWeight) -> bool:
-    """Return whether a weight's gradient accumulates; record it while a graph is built."""
-    accumulates = weight.grad_req == "add"
-    if F is mx.sym and not accumulates:
-        weight.graph_overwrites = True
-    return accumulates
 
 
 class ConvPReLU(mx.gluon.HybridBlock):
@@ -156,7 +125,6 @@ class ConvPReLU(mx.gluon.HybridBlock):
                 shape=(channels, in_channels, kernel_size, kernel_size),
                 allow_deferred_init=True,
             )
-            self.weight.__class__ = _AccumulatedWeight
             self.bias = self.params.get("bias", shape=(channels,), init="zeros")
             if activation == "relu":
                 self.relu = mx.gluon.nn.Activation("relu")
@@ -172,14 +140,9 @@ class ConvPReLU(mx.gluon.HybridBlock):
         possible = self._kernel in (2, 3) and self._strides == 1 and self._padding < self._kernel
         return possible and _runs_ours(x, self.weight.dtype, self.fast)
 
-    def hybridize(self, *args, **kwargs):
-        self.weight.graph_overwrites = False
-        super().hybridize(*args, **kwargs)
-
     def hybrid_forward(self, F, x, weight, bias, alpha=None):
         if self._is_fast(x):
-            accumulates = _accumulates(F, self.weight)
-            return conv_prelu(x, weight, bias, alpha, self._padding, accumulates)
+            return conv_prelu(x, weight, bias, alpha, self._padding)
         return self.rectify(self.convolve(F, x, weight, bias), alpha)
 
     def convolve(self, F, x, weight, bias):
@@ -227,20 +190,15 @@ class Dense(mx.gluon.nn.Dense):
     def __init__(self, units: int, fast: bool | None = None, **kwargs):
         super().__init__(units, **kwargs)
         self.fast = fast
-        self.weight.__class__ = _AccumulatedWeight
 
     def _is_fast(self, x) -> bool:
         pays = self.fast or math.prod(self.weight.shape) >= self._LARGE
         return self._flatten and pays and _runs_ours(x, self.weight.dtype, self.fast)
 
-    def hybridize(self, *args, **kwargs):
-        self.weight.graph_overwrites = False
-        super().hybridize(*args, **kwargs)
-
     def hybrid_forward(self, F, x, weight, bias=None):
         if bias is None or not self._is_fast(x):
             return super().hybrid_forward(F, x, weight, bias)
-        y = dense(x, weight, bias, _accumulates(F, self.weight))
+        y = dense(x, weight, bias)
         return y if self.act is None else self.act(y)
 
 

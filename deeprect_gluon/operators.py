@@ -1,9 +1,13 @@
 """The operators as functions of NDArrays or Symbols, with right gradients for every `grad_req`.
 
 MXNet does not tell an external operator its `req`: whether to write a gradient, to add to it or to
-skip it. With `identity` in front of the operator, MXNet's own copy does the adding. In a graph
-`identity` costs nothing. Imperatively it is a copy; it is then used only for arrays that have a
-gradient.
+skip it. An operator of MXNet's must write the gradient of whatever has one:
+
+- With `identity` in front of the operator, MXNet's own copy does the adding. In a graph the copy is
+  the array itself, unless that is a variable.
+- A weight is a large variable. In a graph it is two inputs of the operator, the second of gradient
+  0, and MXNet's own sum of the two gradients does the adding. The forward costs nothing.
+- Imperatively a view takes the place of the copy, for arrays that have a gradient.
 """
 
 from __future__ import annotations
@@ -23,11 +27,12 @@ _local = threading.local()
 @contextlib.contextmanager
 def portable_operators() -> Iterator[None]:
     """Build symbols of MXNet's own operators within this context, for use without ours."""
+    before = getattr(_local, "portable", False)
     _local.portable = True
     try:
         yield
     finally:
-        _local.portable = False
+        _local.portable = before
 
 
 def is_portable(x: Tensor) -> bool:
@@ -46,7 +51,16 @@ def _builtin_prelu(data: mx.sym.Symbol, alpha: mx.sym.Symbol, axis: int) -> mx.s
 def _with_req(x: Tensor) -> Tensor:
     if isinstance(x, mx.sym.Symbol):
         return mx.sym.identity(x)
-    return mx.nd.identity(x) if mx.autograd.is_recording() and x.grad is not None else x
+    return x.reshape(x.shape) if mx.autograd.is_recording() and x.grad is not None else x
+
+
+def _call(operator: str, data: Tensor, weight: Tensor, vectors: list[Tensor], **settings) -> Tensor:
+    """Call an operator that has a weight."""
+    inputs = [_with_req(data), weight, *map(_with_req, vectors)]
+    if isinstance(data, mx.sym.Symbol):
+        return getattr(mx.sym, operator)(*inputs, weight, weight_twice=True, **settings)
+    inputs[1] = _with_req(weight)
+    return getattr(mx.nd, operator)(*inputs, **settings)
 
 
 def _with_rank(alpha: mx.sym.Symbol) -> mx.sym.Symbol:
@@ -114,7 +128,6 @@ def conv_prelu(
     bias: Tensor,
     alpha: Tensor | None = None,
     pad: int = 0,
-    weight_accumulates: bool = True,
 ) -> Tensor:
     """Convolution of stride 1, bias and PReLU in one, by Winograd's algorithm on the CPU.
 
@@ -131,8 +144,6 @@ def conv_prelu(
         if there is none.
     pad : int
         Rows and columns of zeros around the data, less than k.
-    weight_accumulates : bool
-        False: the caller promises that the weight's `grad_req` is not "add". That saves a copy.
 
     Returns
     -------
@@ -152,15 +163,13 @@ def conv_prelu(
     (5e-5 with kernels of 2). A NaN or an infinity in the data reaches all outputs of its tile.
     """
     tensors = {"data": data, "weight": weight, "bias": bias}
-    F = _namespace(**tensors if alpha is None else {**tensors, "alpha": alpha})
-    inputs = [_with_req(data), _with_req(weight) if weight_accumulates else weight, _with_req(bias)]
-    if alpha is not None:
-        inputs.append(_with_req(alpha))
+    _namespace(**tensors if alpha is None else {**tensors, "alpha": alpha})
+    vectors = [bias] if alpha is None else [bias, alpha]
     activation = "relu" if alpha is None else "prelu"
-    return F.deeprect_conv_prelu(*inputs, pad=pad, activation=activation)
+    return _call("deeprect_conv_prelu", data, weight, vectors, pad=pad, activation=activation)
 
 
-def dense(data: Tensor, weight: Tensor, bias: Tensor, weight_accumulates: bool = True) -> Tensor:
+def dense(data: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """Fully-connected layer on the CPU: data times the transposed weight, plus the bias.
 
     Parameters
@@ -171,8 +180,6 @@ def dense(data: Tensor, weight: Tensor, bias: Tensor, weight_accumulates: bool =
         Shape (outputs, inputs).
     bias : NDArray or Symbol
         Shape (outputs,).
-    weight_accumulates : bool
-        False: the caller promises that the weight's `grad_req` is not "add". That saves a copy.
 
     Returns
     -------
@@ -186,9 +193,8 @@ def dense(data: Tensor, weight: Tensor, bias: Tensor, weight_accumulates: bool =
     MXNetError
         If shapes or types do not fit; the message names them.
     """
-    F = _namespace(data=data, weight=weight, bias=bias)
-    weight = _with_req(weight) if weight_accumulates else weight
-    return F.deeprect_dense(_with_req(data), weight, _with_req(bias))
+    _namespace(data=data, weight=weight, bias=bias)
+    return _call("deeprect_dense", data, weight, [bias])
 
 
 def max_pool(data: Tensor, window: int, stride: int) -> Tensor:

@@ -194,17 +194,6 @@ def test_when_the_operator_is_used(arguments, ours):
     assert ("deeprect_dense" in graph, "FullyConnected" in graph) == (ours, not ours)
 
 
-def test_late_grad_req_add_needs_a_new_graph():
-    block = Dense(4, True, in_units=3)
-    block.initialize()
-    block.hybridize()
-    block(mx.nd.ones((1, 3)))
-    with pytest.raises(RuntimeError, match="hybridize"):
-        block.weight.grad_req = "add"
-    block.hybridize()
-    block.weight.grad_req = "add"
-
-
 def test_export_and_inference_pass(tmp_path):
     net = mx.gluon.nn.HybridSequential()
     net.add(mx.gluon.nn.Dense(6, in_units=12, activation="relu"), Dense(3, True, in_units=6))

@@ -126,6 +126,8 @@ def for_inference(graph: Graph) -> Graph:
     """
     for node in graph.nodes():
         node.inputs = [_passed_on(before) for before in node.inputs]
+        if node.attrs.pop("weight_twice", "False") == "True":
+            node.inputs.pop()  # the weight again, for its gradient
         if node.op == "LeakyReLU" and node.attrs.get("act_type") == "prelu":
             slope = node.inputs[1]
             if slope.op == "null" and graph.arrays[slope.name].size == 1:

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <string>
 #include <unordered_map>
+#include <vector>
 
 namespace {
 
@@ -60,6 +61,27 @@ void connect(const NodeEntry& from, Node* consumer, int index) {
   from.node->outputs.push_back({consumer, index});
 }
 
+// Make one more output an input of our operator, a variable by a copy. MXNet never tells an
+// external operator whether to write a gradient or to add to it; it tells the copy.
+void append(Graph* graph, NodeEntry from, Node* consumer) {
+  const int index = static_cast<int>(consumer->inputs.size());
+  if (from.node->op == "null") {
+    Node* const copy = graph->addNode(consumer->name + "_input" + std::to_string(index), "_copy");
+    copy->inputs.push_back({});
+    connect(from, copy, 0);
+    from = {copy, 0};
+  }
+  consumer->inputs.push_back({});
+  connect(from, consumer, index);
+}
+
+// Make a weight an input of our operator as it is, since a copy would take time; see
+// reads_weight_twice.
+void append_weight(const NodeEntry& weight, Node* consumer) {
+  consumer->inputs.push_back({});
+  connect(weight, consumer, static_cast<int>(consumer->inputs.size()) - 1);
+}
+
 void disconnect(Node* producer, const Node* consumer) {
   auto& outputs = producer->outputs;
   outputs.erase(std::remove_if(outputs.begin(), outputs.end(),
@@ -67,14 +89,14 @@ void disconnect(Node* producer, const Node* consumer) {
                 outputs.end());
 }
 
-void fuse(const Graph& graph, Node* rectifier) {
+void fuse(Graph* graph, Node* rectifier) {
   const bool prelu = is_prelu(*rectifier);
   if (!prelu && !is_relu(*rectifier)) return;
   Node* const before = rectifier->inputs[0].node;
   // In nets that were built for training, copies stand between the two.
   Node* last = before;
   const auto ends_here = [&](Node* node) {
-    return node->outputs.size() == 1 && !is_head(graph, node);
+    return node->outputs.size() == 1 && !is_head(*graph, node);
   };
   while (last->op == "_copy" && ends_here(last)) last = last->inputs[0].node;
   const int pad = fusable_pad(*last);
@@ -83,10 +105,15 @@ void fuse(const Graph& graph, Node* rectifier) {
   disconnect(before, rectifier);
   if (prelu) disconnect(alpha.node, rectifier);
   rectifier->op = "deeprect_conv_prelu";
-  rectifier->attrs = {{"pad", std::to_string(pad)}, {"activation", prelu ? "prelu" : "relu"}};
-  rectifier->inputs.resize(prelu ? 4 : 3);
-  for (int i = 0; i < 3; ++i) connect(last->inputs[i], rectifier, i);
-  if (prelu) connect(alpha, rectifier, 3);
+  rectifier->attrs = {{"pad", std::to_string(pad)},
+                      {"activation", prelu ? "prelu" : "relu"},
+                      {"weight_twice", "True"}};
+  rectifier->inputs.clear();
+  append(graph, last->inputs[0], rectifier);
+  append_weight(last->inputs[1], rectifier);
+  append(graph, last->inputs[2], rectifier);
+  if (prelu) append(graph, alpha, rectifier);
+  append_weight(last->inputs[1], rectifier);
 }
 
 void leave_out(Graph* graph, Node* node) {
@@ -99,18 +126,25 @@ void leave_out(Graph* graph, Node* node) {
   }
 }
 
-void replace_dense(Node* node) {
+void replace_dense(Graph* graph, Node* node) {
   const bool plain = node->op == "FullyConnected" && node->inputs.size() == 3 &&
                      has(*node, "no_bias", "False", true) && has(*node, "flatten", "True", true);
   if (!plain || !takes_weight(*node)) return;
   node->op = "deeprect_dense";
-  node->attrs.clear();
+  node->attrs = {{"weight_twice", "True"}};
+  const std::vector<NodeEntry> inputs = node->inputs;
+  for (const NodeEntry& input : inputs) disconnect(input.node, node);
+  node->inputs.clear();
+  append(graph, inputs[0], node);
+  append_weight(inputs[1], node);
+  append(graph, inputs[2], node);
+  append_weight(inputs[1], node);
 }
 
 MXReturnValue optimize(Graph* graph, const std::unordered_map<std::string, std::string>&) {
   for (size_t i = 0; i < graph->size(); ++i) leave_out(graph, graph->getNode(i));
-  for (size_t i = 0; i < graph->size(); ++i) fuse(*graph, graph->getNode(i));
-  for (size_t i = 0; i < graph->size(); ++i) replace_dense(graph->getNode(i));
+  for (size_t i = 0; i < graph->size(); ++i) fuse(graph, graph->getNode(i));
+  for (size_t i = 0; i < graph->size(); ++i) replace_dense(graph, graph->getNode(i));
   return mxnet::ext::MX_SUCCESS;
 }
 

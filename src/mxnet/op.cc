@@ -98,6 +98,20 @@ void AttributeReader::refuse_others(const char* const* inputs, int count) const 
   }
 }
 
+bool reads_weight_twice(AttributeReader& read) {
+  return read.choice("weight_twice", {"False", "True"}, "True or False") == 1;
+}
+
+void fill_zeros(MXTensor& tensor) {
+  constexpr int64_t kChunk = 1 << 16;
+  float* const values = tensor.data<float>();
+  const int64_t size = tensor.size();
+#pragma omp parallel for schedule(static) if (size > kChunk)
+  for (int64_t first = 0; first < size; first += kChunk) {
+    std::fill_n(values + first, std::min(kChunk, size - first), 0.0f);
+  }
+}
+
 int Operator::infer_types(const char* const* names, std::vector<int>& types) {
   for (size_t i = 0; i < types.size(); ++i) {
     if (types[i] < 0) types[i] = mxnet::ext::kFloat32;

@@ -93,6 +93,11 @@ class AttributeReader {
   std::vector<const char*> read_;
 };
 
+// Return whether the weight is also an operator's last input, of gradient 0. MXNet never tells an
+// external operator whether to write a gradient or to add to it. It adds up the gradients of the
+// two inputs by an operator of its own, which knows.
+bool reads_weight_twice(AttributeReader& read);
+
 // ---- types and shapes ----
 
 // What most operators have in common: all tensors are float32, and every input is required.
@@ -115,6 +120,9 @@ inline bool is_deferred(const Shape& shape) {
 // another length. If `shared` names an element, the vector may also hold one element for all items.
 void infer_vector(const char* name, unsigned int length, const char* item, Shape* shape,
                   const char* shared = nullptr);
+
+// Write zeros, in all threads.
+void fill_zeros(MXTensor& tensor);
 
 // ---- registration ----
 
