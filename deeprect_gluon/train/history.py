@@ -15,6 +15,7 @@ from typing import Any, TextIO
 import mxnet as mx
 from tensorboardX import SummaryWriter
 
+from .. import native
 from ..files import write_atomically, write_text_atomically
 from ..version import __version__
 from .config import TrainConfig
@@ -171,7 +172,7 @@ class Run:
             "command": shlex.join(["python", *sys.argv]),
             "version": __version__,
             # Sums inside MXNet may round differently with another number of threads.
-            "threads": int(os.environ["OMP_NUM_THREADS"]),
+            "threads": native.threads(),
             **more,
         }
         text = json.dumps(content, indent=2) + "\n"
