@@ -54,9 +54,14 @@ def _with_req(x: Tensor) -> Tensor:
     return x.reshape(x.shape) if mx.autograd.is_recording() and x.grad is not None else x
 
 
+def _vector_with_req(x: Tensor) -> Tensor:
+    # In a graph a row, since MXNet's print_summary cannot show vectors that a node returns.
+    return mx.sym.expand_dims(x, axis=0) if isinstance(x, mx.sym.Symbol) else _with_req(x)
+
+
 def _call(operator: str, data: Tensor, weight: Tensor, vectors: list[Tensor], **settings) -> Tensor:
     """Call an operator that has a weight."""
-    inputs = [_with_req(data), weight, *map(_with_req, vectors)]
+    inputs = [_with_req(data), weight, *map(_vector_with_req, vectors)]
     if isinstance(data, mx.sym.Symbol):
         return getattr(mx.sym, operator)(*inputs, weight, weight_twice=True, **settings)
     inputs[1] = _with_req(weight)
@@ -119,7 +124,7 @@ def prelu(data: Tensor, alpha: Tensor, axis: int = 1) -> Tensor:
     if is_portable(data):
         return _builtin_prelu(data, alpha, axis)
     slopes = _with_rank(alpha) if F is mx.sym else alpha
-    return F.deeprect_prelu(_with_req(data), _with_req(slopes), axis=axis)
+    return F.deeprect_prelu(_with_req(data), _vector_with_req(slopes), axis=axis)
 
 
 def conv_prelu(

@@ -155,7 +155,7 @@ def test_error_of_type():
 @pytest.mark.parametrize("activation", [None, "tanh"])
 @pytest.mark.parametrize("in_units", [0, 24])
 def test_block_is_gluon_s(hybridize, activation, in_units):
-    block = Dense(5, True, activation=activation, in_units=in_units, prefix="fc_")
+    block = Dense(5, fast=True, activation=activation, in_units=in_units, prefix="fc_")
     plain = mx.gluon.nn.Dense(5, activation=activation, in_units=24, prefix="fc_")
     block.initialize(mx.init.Normal(1))
     if hybridize:
@@ -196,7 +196,7 @@ def test_when_the_operator_is_used(arguments, ours):
 
 def test_export_and_inference_pass(tmp_path):
     net = mx.gluon.nn.HybridSequential()
-    net.add(mx.gluon.nn.Dense(6, in_units=12, activation="relu"), Dense(3, True, in_units=6))
+    net.add(mx.gluon.nn.Dense(6, in_units=12, activation="relu"), Dense(3, fast=True, in_units=6))
     net.initialize(mx.init.Normal(1))
     x = mx.nd.random.normal(shape=(2, 3, 4))
     y = net(x).asnumpy()

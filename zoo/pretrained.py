@@ -89,6 +89,8 @@ def get_model(
         If no such weights are published.
     """
     name = models.Config(name).name  # raises if the name is unknown
+    if not isinstance(pretrained, (bool, str)):
+        raise TypeError(f"pretrained={pretrained!r} is neither True, False nor the name of weights")
     if isinstance(classes, str):
         raise TypeError(f"classes={classes!r} is one name; give a number or a sequence of names")
     names = tuple(classes) if isinstance(classes, Iterable) else None

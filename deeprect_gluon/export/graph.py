@@ -12,6 +12,8 @@ import numpy as np
 from ..operators import portable_operators
 
 INPUT = "data"
+# The first of the operators' inputs that are vectors, as rows while the graph can be trained.
+_FIRST_VECTOR = {"deeprect_prelu": 1, "deeprect_conv_prelu": 2, "deeprect_dense": 2}
 # The number by which MXNet's graphs name float16.
 _FLOAT16 = "2"
 # In the form in which MXNet writes it into a graph: 10901 is 1.9.1.
@@ -128,6 +130,10 @@ def for_inference(graph: Graph) -> Graph:
         node.inputs = [_passed_on(before) for before in node.inputs]
         if node.attrs.pop("weight_twice", "False") == "True":
             node.inputs.pop()  # the weight again, for its gradient
+        if node.op in _FIRST_VECTOR:
+            for i in range(_FIRST_VECTOR[node.op], len(node.inputs)):
+                if node.inputs[i].op == "expand_dims":
+                    node.inputs[i] = node.inputs[i].inputs[0]
         if node.op == "LeakyReLU" and node.attrs.get("act_type") == "prelu":
             slope = node.inputs[1]
             if slope.op == "null" and graph.arrays[slope.name].size == 1:

@@ -21,7 +21,7 @@ from .sidecar import Sidecar, read_sidecar, verify_files
 OPERATORS = frozenset(
     (
         *("null", "_copy", "Activation", "Cast", "Concat", "Convolution", "Dropout", "Flatten"),
-        *("FullyConnected", "LeakyReLU", "Pooling", "SwapAxis"),
+        *("FullyConnected", "LeakyReLU", "Pooling", "SwapAxis", "expand_dims"),
         *("deeprect_conv_prelu", "deeprect_dense", "deeprect_max_pool", "deeprect_prelu"),
     )
 )

@@ -122,10 +122,18 @@ int Operator::infer_types(const char* const* names, std::vector<int>& types) {
   return mxnet::ext::kFloat32;
 }
 
+bool infer_vector(unsigned int length, bool shared, Shape* shape) {
+  if (shape->empty()) *shape = {length};
+  const bool row = shape->size() == 2 && shape->front() == 1;
+  if (shape->size() != 1 && !row) return false;
+  unsigned int& last = shape->back();
+  if (is_unknown(last)) last = length;
+  return last == length || (shared && last == 1);
+}
+
 void infer_vector(const char* name, unsigned int length, const char* item, Shape* shape,
                   const char* shared) {
-  if (is_deferred(*shape)) *shape = {length};
-  if (*shape == Shape{length} || (shared && *shape == Shape{1})) return;
+  if (infer_vector(length, shared, shape)) return;
   fail(std::string(name) + " has shape " + to_string(*shape) + "; it must be (" +
        std::to_string(length) + ",), an element for each " + item +
        (shared ? std::string(", or (1,) to share one ") + shared : ""));

@@ -111,13 +111,12 @@ struct Operator {
 // MXNet writes an unknown extent as 0 or as -1.
 inline bool is_unknown(unsigned int extent) { return extent == 0 || extent == -1u; }
 
-// A deferred vector has no axes, or one of unknown length.
-inline bool is_deferred(const Shape& shape) {
-  return shape.empty() || (shape.size() == 1 && is_unknown(shape[0]));
-}
+// Return whether a shape is that of a vector of `length` elements, or of one element if `shared`,
+// or of a row of as many. Complete one that is deferred: it has no axes, or an unknown length.
+bool infer_vector(unsigned int length, bool shared, Shape* shape);
 
-// Give a deferred vector an element for each of the `length` items; fail if a known vector has
-// another length. If `shared` names an element, the vector may also hold one element for all items.
+// The same; fail if it is not, and name the items that have an element each, and what all of them
+// may share.
 void infer_vector(const char* name, unsigned int length, const char* item, Shape* shape,
                   const char* shared = nullptr);
 
