@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Callable, Iterator, NamedTuple
 
@@ -11,6 +10,7 @@ import numpy as np
 from mxnet.gluon import nn
 
 from ..nn import ConvPReLU
+from .msra import Geometry
 
 
 @dataclass
@@ -65,11 +65,11 @@ class _Step(NamedTuple):
     run: Callable[[mx.nd.NDArray], mx.nd.NDArray]
     weight: mx.gluon.Parameter | None = None
     gain: float = 1.0
+    geometry: Geometry = Geometry()
 
-
-def _fans(weight: mx.gluon.Parameter) -> tuple[int, int]:
-    shape = weight.shape
-    return math.prod(shape[1:]), shape[0] * math.prod(shape[2:])
+    def fans(self) -> tuple[int, int]:
+        assert self.weight is not None
+        return self.geometry.fans(self.weight.shape)
 
 
 def _slope_gain(alpha: mx.gluon.Parameter) -> float:
@@ -107,7 +107,13 @@ def _steps(block: mx.gluon.Block) -> Iterator[_Step]:
     elif "alpha" in own:
         yield _Step(block, gain=_slope_gain(own["alpha"]))
     else:
-        yield _Step(block, own.get("weight"))
+        settings = getattr(block, "_kwargs", {})  # of Gluon's convolutions
+        geometry = Geometry(
+            settings.get("num_group", 1),
+            settings.get("layout", "").endswith("C"),
+            getattr(block, "_op_name", None) == "Deconvolution",
+        )
+        yield _Step(block, own.get("weight"), geometry=geometry)
 
 
 def _mean_square(x: mx.nd.NDArray) -> float:
@@ -160,7 +166,7 @@ def variance_report(net: mx.gluon.Block, x: mx.nd.NDArray, seed: int = 0) -> Var
         (gradient,) = mx.autograd.grad(y, [x], [gradient], train_mode=True)
         expected *= step.gain
         if step.weight is not None:
-            expected *= _fans(step.weight)[1] * _mean_square(step.weight.data())
+            expected *= step.fans()[1] * _mean_square(step.weight.data())
             backward.append((_mean_square(gradient), expected))
 
     layers = []
@@ -168,7 +174,7 @@ def variance_report(net: mx.gluon.Block, x: mx.nd.NDArray, seed: int = 0) -> Var
     for step, _, y in passed:
         expected *= step.gain
         if step.weight is not None:
-            fan_in, fan_out = _fans(step.weight)
+            fan_in, fan_out = step.fans()
             weight = _mean_square(step.weight.data())
             expected *= fan_in * weight
             forward = (_mean_square(y), expected)
