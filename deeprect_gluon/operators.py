@@ -54,30 +54,42 @@ def _with_req(x: Tensor) -> Tensor:
     return x.reshape(x.shape) if mx.autograd.is_recording() and x.grad is not None else x
 
 
-def _vector_with_req(x: Tensor) -> Tensor:
-    # In a graph a row, since MXNet's print_summary cannot show vectors that a node returns.
-    return mx.sym.expand_dims(x, axis=0) if isinstance(x, mx.sym.Symbol) else _with_req(x)
-
-
-def _call(operator: str, data: Tensor, weight: Tensor, vectors: list[Tensor], **settings) -> Tensor:
-    """Call an operator that has a weight."""
-    inputs = [_with_req(data), weight, *map(_vector_with_req, vectors)]
-    if isinstance(data, mx.sym.Symbol):
-        return getattr(mx.sym, operator)(*inputs, weight, weight_twice=True, **settings)
-    inputs[1] = _with_req(weight)
-    return getattr(mx.nd, operator)(*inputs, **settings)
-
-
-def _with_rank(alpha: mx.sym.Symbol) -> mx.sym.Symbol:
+def _with_rank(vector: mx.sym.Symbol) -> mx.sym.Symbol:
     """Tell MXNet that a variable of unknown shape has one axis, as Gluon does for a parameter.
 
     MXNet reserves too little memory for an external operator's shapes if a rank is unknown.
     """
-    is_variable = alpha.get_children() is None
-    if is_variable and alpha.attr("__shape__") is None:
+    is_variable = vector.get_children() is None
+    if is_variable and vector.attr("__shape__") is None:
         unknown = -1 if mx.util.is_np_shape() else 0
-        alpha._set_attr(__shape__=str((unknown,)))
-    return alpha
+        vector._set_attr(__shape__=str((unknown,)))
+    return vector
+
+
+def _vector_with_req(x: Tensor) -> Tensor:
+    if isinstance(x, mx.sym.Symbol):
+        # As a row, since MXNet's print_summary cannot show vectors that a node returns.
+        return mx.sym.expand_dims(_with_rank(x), axis=0)
+    return _with_req(x)
+
+
+def _call(operator: str, data: Tensor, weight: Tensor, vectors: list[Tensor], **settings) -> Tensor:
+    """Call an operator that has a weight."""
+    data, vectors = _with_req(data), list(map(_vector_with_req, vectors))
+    if isinstance(data, mx.sym.Symbol):
+        inputs = [data, weight, *vectors, weight]
+        return getattr(mx.sym, operator)(*inputs, weight_twice=True, **settings)
+    return getattr(mx.nd, operator)(data, _with_req(weight), *vectors, **settings)
+
+
+def _set_slope_defaults(alpha: Tensor) -> None:
+    """Write the paper's initial slope and no weight decay into a variable that states neither.
+
+    Module reads them there. By its name alone it would start slopes at 1 or 0, and let them decay.
+    """
+    if isinstance(alpha, mx.sym.Symbol) and alpha.get_children() is None:
+        defaults = {"__init__": mx.init.Constant(0.25).dumps(), "__wd_mult__": "0.0"}
+        alpha._set_attr(**{k: v for k, v in defaults.items() if alpha.attr(k) is None})
 
 
 def _namespace(**tensors: Any) -> Any:
@@ -98,7 +110,8 @@ def prelu(data: Tensor, alpha: Tensor, axis: int = 1) -> Tensor:
         Any shape with at least one axis; float16, float32 or float64.
     alpha : NDArray or Symbol
         Shape (C,), a slope for each channel, or (1,), one slope for all; the type of `data`, or
-        float32 beside float16 data. A variable of unknown shape becomes (C,).
+        float32 beside float16 data. A variable of unknown shape becomes (C,). One that states no
+        initialiser and no `wd_mult` gets 0.25 and 0.
     axis : int
         The channel axis of `data`; negative counts from the end.
 
@@ -121,10 +134,10 @@ def prelu(data: Tensor, alpha: Tensor, axis: int = 1) -> Tensor:
     MXNetError or a crash, before it calls an external operator.
     """
     F = _namespace(data=data, alpha=alpha)
+    _set_slope_defaults(alpha)
     if is_portable(data):
         return _builtin_prelu(data, alpha, axis)
-    slopes = _with_rank(alpha) if F is mx.sym else alpha
-    return F.deeprect_prelu(_with_req(data), _vector_with_req(slopes), axis=axis)
+    return F.deeprect_prelu(_with_req(data), _vector_with_req(alpha), axis=axis)
 
 
 def conv_prelu(
@@ -145,8 +158,8 @@ def conv_prelu(
     bias : NDArray or Symbol
         Shape (filters,).
     alpha : NDArray or Symbol, optional
-        Slopes of the rectifier, of shape (filters,), or (1,) for one that all share; a plain ReLU
-        if there is none.
+        Slopes of the rectifier, as for `prelu`, of shape (filters,), or (1,) for one that all
+        share; a plain ReLU if there is none.
     pad : int
         Rows and columns of zeros around the data, less than k.
 
@@ -169,7 +182,10 @@ def conv_prelu(
     """
     tensors = {"data": data, "weight": weight, "bias": bias}
     _namespace(**tensors if alpha is None else {**tensors, "alpha": alpha})
-    vectors = [bias] if alpha is None else [bias, alpha]
+    vectors = [bias]
+    if alpha is not None:
+        _set_slope_defaults(alpha)
+        vectors.append(alpha)
     activation = "relu" if alpha is None else "prelu"
     return _call("deeprect_conv_prelu", data, weight, vectors, pad=pad, activation=activation)
 

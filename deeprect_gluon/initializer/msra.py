@@ -56,8 +56,8 @@ class Geometry(NamedTuple):
 class Slopes(Dict[str, float]):
     """Slopes by the names of the weights, with the geometry of convolutions; plain by default."""
 
-    def __init__(self, *args, **kwargs):
-        super().__init__(*args, **kwargs)
+    def __init__(self) -> None:
+        super().__init__()
         self.geometry: dict[str, Geometry] = {}
 
 
@@ -113,16 +113,20 @@ class MSRA(mx.init.Initializer):
             raise ValueError(f"fan must be 'in' or 'out', got {fan!r}")
         if isinstance(seed, bool) or not isinstance(seed, Real) or seed < 0 or int(seed) != seed:
             raise ValueError(f"seed must be a whole number of at least 0, got {seed!r}")
+        if not isinstance(slope, (int, float, Mapping)):
+            raise ValueError(f"slope must be a number, or numbers by name, got {slope!r}")
         if geometry is None:
             geometry = getattr(slope, "geometry", {})
-        if isinstance(slope, Mapping):
-            slope = dict(slope)
-        elif not isinstance(slope, (int, float)):
-            raise ValueError(f"slope must be a number, or numbers by name, got {slope!r}")
-        stds, seed = dict(stds or {}), int(seed)
-        super().__init__(slope=slope, fan=fan, seed=seed, stds=stds, geometry=dict(geometry))
-        self.slope, self.fan, self.seed, self.stds = slope, fan, seed, stds
-        self.geometry = {name: Geometry(*given) for name, given in geometry.items()}
+        self.slope: float | dict[str, float] = (
+            dict(slope) if isinstance(slope, Mapping) else float(slope)
+        )
+        self.fan: str = fan
+        self.seed: int = int(seed)
+        self.stds: dict[str, float] = dict(stds or {})
+        self.geometry: dict[str, Geometry] = {n: Geometry(*g) for n, g in geometry.items()}
+        super().__init__(
+            slope=self.slope, fan=fan, seed=self.seed, stds=self.stds, geometry=self.geometry
+        )
 
     def std(self, name: str, shape: tuple[int, ...]) -> float:
         """Return the standard deviation for a weight."""
