@@ -10,6 +10,7 @@ import warnings
 from pathlib import Path
 from typing import Any, Callable, Iterator, Sequence
 
+from .errors import whole
 from .version import __version__
 
 PATH = Path(__file__).with_name("libdeeprect.so")
@@ -205,11 +206,10 @@ def set_threads(count: int) -> None:
     Parameters
     ----------
     count : int
-        At least 1.
+        From 1 to 1024.
     """
-    if count < 1:
-        raise ValueError(f"count={count}: an operator needs at least one thread")
     global _threads
+    count = whole("count", count, 1, 1024)
     _loaded().deeprect_set_threads(count)
     _threads = count
 

@@ -9,6 +9,7 @@ import mxnet as mx
 import numpy as np
 
 from . import native
+from .errors import one_of, whole
 from .operators import conv_prelu, dense, is_portable, max_pool, prelu
 
 
@@ -47,10 +48,10 @@ class PReLU(mx.gluon.HybridBlock):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        self._axis = _whole("axis", axis, -64)
+        self._axis = whole("axis", axis, -64)
         with self.name_scope():
             self.alpha = _slopes(
-                self, alpha_initializer, _whole("in_channels", in_channels, 0), shared
+                self, alpha_initializer, whole("in_channels", in_channels, 0), shared
             )
 
     def hybrid_forward(self, F, x, alpha):
@@ -60,25 +61,17 @@ class PReLU(mx.gluon.HybridBlock):
         return f"PReLU({self.alpha.shape[0] or 'deferred'}, axis={self._axis})"
 
 
-def _whole(name: str, value, least: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-        raise ValueError(f"{name} must be a whole number of at least {least}, got {value!r}")
-    return int(value)
-
-
 def _side(name: str, value, least: int) -> int:
     """Return the side of a square that is given as a number or as a pair of equal numbers."""
     if isinstance(value, (tuple, list)) and len(value) == 2 and value[0] == value[1]:
         value = value[0]
     if isinstance(value, (tuple, list)):
         raise ValueError(f"{name}={value!r} is no square; give a number or two equal ones")
-    return _whole(name, value, least)
+    return whole(name, value, least)
 
 
 def _check_fast(fast) -> bool | None:
-    if fast not in (None, True, False):
-        raise ValueError(f"fast must be True, False or None, got {fast!r}")
-    return fast
+    return one_of("fast", fast, None, True, False)
 
 
 def _slopes(
@@ -89,6 +82,12 @@ def _slopes(
             f"alpha_initializer must be an Initializer, got {initializer!r}; the number of "
             "channels is in_channels, one slope for all is shared=True"
         )
+    if isinstance(initializer, str):
+        try:
+            mx.init.create(initializer)
+        except AssertionError as error:
+            raise ValueError(f"alpha_initializer={initializer!r} is not known to MXNet") from error
+    one_of("shared", shared, True, False)
     return block.params.get(
         "alpha",
         shape=(1 if shared else channels,),
@@ -155,14 +154,13 @@ class ConvPReLU(mx.gluon.HybridBlock):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        if activation not in ("prelu", "prelu_shared", "relu"):
-            raise ValueError(f"unknown activation {activation!r}; give prelu, prelu_shared or relu")
+        one_of("activation", activation, "prelu", "prelu_shared", "relu")
         self.fast = _check_fast(fast)
-        self._channels = _whole("channels", channels, 1)
+        self._channels = whole("channels", channels, 1)
         self._kernel = _side("kernel_size", kernel_size, 1)
         self._strides = _side("strides", strides, 1)
         self._padding = _side("padding", padding, 0)
-        in_channels = _whole("in_channels", in_channels, 0)
+        in_channels = whole("in_channels", in_channels, 0)
         with self.name_scope():
             self.weight = self.params.get(
                 "weight",
@@ -228,11 +226,18 @@ class Dense(mx.gluon.nn.Dense):
     _LARGE = 1 << 22
 
     def __init__(
-        self, units: int, activation: str | None = None, *args, fast: bool | None = None, **kwargs
+        self,
+        units: int,
+        activation: str | None = None,
+        *args,
+        in_units: int = 0,
+        fast: bool | None = None,
+        **kwargs,
     ):
-        if not isinstance(activation, (str, type(None))):
-            raise TypeError(f"activation must be a name such as 'relu', got {activation!r}")
-        super().__init__(_whole("units", units, 1), activation, *args, **kwargs)
+        known = ("relu", "sigmoid", "softrelu", "softsign", "tanh")
+        one_of("activation", activation, None, *known)
+        units, in_units = whole("units", units, 1), whole("in_units", in_units, 0)
+        super().__init__(units, activation, *args, in_units=in_units, **kwargs)
         self.fast = _check_fast(fast)
 
     def _is_fast(self, x) -> bool:
@@ -337,8 +342,8 @@ class SpatialPyramidPooling(_Pooling):
             raise TypeError(
                 f"pyramid must be a sequence of levels such as (4, 2, 1), got {pyramid!r}"
             )
-        self.pyramid = tuple(_whole("a level of the pyramid", n, 0) for n in pyramid)
-        self.map_size = _whole("map_size", map_size, 1)
+        self.pyramid = tuple(whole("a level of the pyramid", n, 0) for n in pyramid)
+        self.map_size = whole("map_size", map_size, 1)
         if not pyramid or not all(1 <= n <= map_size for n in pyramid):
             raise ValueError(
                 f"a pyramid {self.pyramid} cannot pool a {map_size}x{map_size} map; "

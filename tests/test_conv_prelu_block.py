@@ -172,7 +172,7 @@ def test_export(portable, tmp_path):
 
 
 def test_unknown_activation():
-    with pytest.raises(ValueError, match="unknown activation 'elu'"):
+    with pytest.raises(ValueError, match="activation must be one of .*, got 'elu'"):
         ConvPReLU(4, 3, activation="elu")
 
 

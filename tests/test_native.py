@@ -81,7 +81,7 @@ def test_a_low_cap_of_the_users_is_warned_of(run_program):
 
 
 def test_threads_must_be_at_least_one():
-    with pytest.raises(ValueError, match="count=0"):
+    with pytest.raises(ValueError, match="count must be a whole number of at least 1, got 0"):
         dg.native.set_threads(0)
 
 

@@ -6,13 +6,13 @@ import ctypes
 import hashlib
 import math
 import struct
-from numbers import Real
 from typing import Dict, Mapping, NamedTuple, Sequence
 
 import mxnet as mx
 import numpy as np
 
 from .. import native
+from ..errors import one_of, require, whole
 from .parameters import aligned, set_first_value
 
 _normal = native.function(
@@ -109,10 +109,9 @@ class MSRA(mx.init.Initializer):
         stds: Mapping[str, float] | None = None,
         geometry: Mapping[str, Sequence] | None = None,
     ):
-        if fan not in ("in", "out"):
-            raise ValueError(f"fan must be 'in' or 'out', got {fan!r}")
-        if isinstance(seed, bool) or not isinstance(seed, Real) or seed < 0 or int(seed) != seed:
-            raise ValueError(f"seed must be a whole number of at least 0, got {seed!r}")
+        one_of("fan", fan, "in", "out")
+        seed = whole("seed", seed, 0, 2**128)
+        require("stds", stds, Mapping, type(None))
         if not isinstance(slope, (int, float, Mapping)):
             raise ValueError(f"slope must be a number, or numbers by name, got {slope!r}")
         if geometry is None:
@@ -121,7 +120,7 @@ class MSRA(mx.init.Initializer):
             dict(slope) if isinstance(slope, Mapping) else float(slope)
         )
         self.fan: str = fan
-        self.seed: int = int(seed)
+        self.seed: int = seed
         self.stds: dict[str, float] = dict(stds or {})
         self.geometry: dict[str, Geometry] = {n: Geometry(*g) for n, g in geometry.items()}
         super().__init__(

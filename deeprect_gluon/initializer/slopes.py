@@ -9,6 +9,7 @@ import warnings
 import mxnet as mx
 import numpy as np
 
+from ..errors import one_of, require
 from ..operators import portable_operators
 from .msra import MSRA, Geometry, Slopes
 
@@ -107,6 +108,7 @@ def rectifier_slopes(net: mx.gluon.Block) -> Slopes:
     rectifiers are of the same kind, the two are equal. No rectifier follows the last layer: it
     takes the slope of the one before it.
     """
+    require("net", net, mx.gluon.Block)
     slopes = Slopes()
     last = 1.0
     waiting: list[dict[str, None]] = []  # by node: the weights whose rectifier has not come yet
@@ -190,6 +192,5 @@ def initialize(
         "msra": rectifier_slopes(net),
         "xavier": 1.0,
     }
-    if rule not in slopes:
-        raise ValueError(f"init={rule!r} is not known; use 'msra' or 'xavier'")
+    one_of("init", rule, *slopes)
     net.initialize(MSRA(slopes[rule], fan=fan, seed=seed), ctx=ctx, force_reinit=True)

@@ -9,6 +9,7 @@ import mxnet as mx
 import numpy as np
 from mxnet.gluon import nn
 
+from ..errors import require, whole
 from ..nn import ConvPReLU
 from .msra import Geometry
 
@@ -149,6 +150,9 @@ def variance_report(net: mx.gluon.Block, x: mx.nd.NDArray, seed: int = 0) -> Var
     ValueError
         If the network is not such a sequence, or has no weights.
     """
+    require("net", net, mx.gluon.Block)
+    require("x", x, mx.nd.NDArray)
+    seed = whole("seed", seed, 0, 2**63)
     net(x)  # gives deferred parameters their shapes and values
     passed = []
     for step in _steps(net):

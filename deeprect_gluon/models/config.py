@@ -101,8 +101,8 @@ class Config:
         if not _is_number(self.width) or not self.width > 0:
             raise ValueError(f"width must be positive, got {self.width!r}")
         self.hidden = _wholes(self.hidden, "hidden", "a hidden layer's size")
-        pyramid = architecture.pyramid if self.pyramid in (None, (), []) else self.pyramid
-        self.pyramid = _wholes(pyramid, "pyramid", "a pyramid level")
+        pyramid = () if self.pyramid is None else self.pyramid
+        self.pyramid = _wholes(pyramid, "pyramid", "a pyramid level") or architecture.pyramid
         if self.map_size() < max(self.pyramid):
             raise ValueError(
                 f"input_size={self.input_size} is too small for {self.name} with the pyramid "

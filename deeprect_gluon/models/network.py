@@ -8,6 +8,7 @@ from typing import Any
 import mxnet as mx
 from mxnet.gluon import nn
 
+from ..errors import require
 from ..images import Preprocess
 from ..initializer import MSRA
 from ..nn import ConvPReLU, Dense, MaxPool2D, PReLU, SpatialPyramidPooling
@@ -52,6 +53,7 @@ class DeepRect(mx.gluon.HybridBlock):
     """
 
     def __init__(self, config: Config, prefix: str | None = None, fast: bool | None = None):
+        require("prefix", prefix, str, type(None))
         super().__init__(prefix=f"{config.name}_" if prefix is None else prefix)
         self.config: dict[str, Any] = {
             k: list(v) if isinstance(v, tuple) else v for k, v in asdict(config).items()

@@ -182,7 +182,7 @@ def test_works_by_name_and_as_the_initialiser_of_one_layer():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: MSRA(fan="avg"), "fan must be 'in' or 'out', got 'avg'"),
+        (lambda: MSRA(fan="avg"), "fan must be one of 'in', 'out', got 'avg'"),
         (lambda: MSRA(seed=-1), "seed must be a whole number of at least 0, got -1"),
         (lambda: MSRA(seed=0.5), "seed must be a whole number"),
         (lambda: weight(MSRA(), shape=(5,)), "'w_weight' has shape \\(5,\\)"),
