@@ -207,6 +207,11 @@ def set_threads(count: int) -> None:
     ----------
     count : int
         From 1 to 1024.
+
+    Raises
+    ------
+    ValueError
+        If it is another number. Where the system cannot start a thread, OpenMP ends the process.
     """
     global _threads
     count = whole("count", count, 1, 1024)

@@ -54,22 +54,22 @@ def _with_req(x: Tensor) -> Tensor:
     return x.reshape(x.shape) if mx.autograd.is_recording() and x.grad is not None else x
 
 
-def _with_rank(vector: mx.sym.Symbol) -> mx.sym.Symbol:
-    """Tell MXNet that a variable of unknown shape has one axis, as Gluon does for a parameter.
+def _with_rank(x: Tensor, rank: int) -> Tensor:
+    """Tell MXNet the number of axes of a variable of unknown shape, as Gluon does for a parameter.
 
     MXNet reserves too little memory for an external operator's shapes if a rank is unknown.
     """
-    is_variable = vector.get_children() is None
-    if is_variable and vector.attr("__shape__") is None:
+    is_variable = isinstance(x, mx.sym.Symbol) and x.get_children() is None
+    if is_variable and x.attr("__shape__") in (None, "()"):
         unknown = -1 if mx.util.is_np_shape() else 0
-        vector._set_attr(__shape__=str((unknown,)))
-    return vector
+        x._set_attr(__shape__=str(rank * (unknown,)))
+    return x
 
 
 def _vector_with_req(x: Tensor) -> Tensor:
     if isinstance(x, mx.sym.Symbol):
         # As a row, since MXNet's print_summary cannot show vectors that a node returns.
-        return mx.sym.expand_dims(_with_rank(x), axis=0)
+        return mx.sym.expand_dims(_with_rank(x, 1), axis=0)
     return _with_req(x)
 
 
@@ -92,11 +92,27 @@ def _set_slope_defaults(alpha: Tensor) -> None:
         alpha._set_attr(**{k: v for k, v in defaults.items() if alpha.attr(k) is None})
 
 
+def _check_shape(name: str, shape: tuple[int, ...]) -> None:
+    """Refuse shapes that MXNet takes for unknown: it then reads and writes foreign memory."""
+    if not shape:
+        raise mx.MXNetError(f"{name} has shape (); it must have at least one axis")
+    if 0 in shape and not mx.util.is_np_shape():
+        raise mx.MXNetError(
+            f"{name} has shape {shape}; arrays without elements need mx.util.set_np_shape(True)"
+        )
+
+
 def _namespace(**tensors: Any) -> Any:
-    """Return mx.nd or mx.sym, to which all the tensors belong."""
-    for kind, namespace in ((mx.sym.Symbol, mx.sym), (mx.nd.NDArray, mx.nd)):
-        if all(isinstance(tensor, kind) for tensor in tensors.values()):
-            return namespace
+    """Check the tensors, and return mx.nd or mx.sym, to which all of them belong."""
+    for name, tensor in tensors.items():
+        if isinstance(tensor, (mx.np.ndarray, mx.sym.np._Symbol)):
+            raise TypeError(f"{name} is an array of mx.np; pass {name}.as_nd_ndarray()")
+    if all(isinstance(tensor, mx.nd.NDArray) for tensor in tensors.values()):
+        for name, tensor in tensors.items():
+            _check_shape(name, tensor.shape)
+        return mx.nd
+    if all(isinstance(tensor, mx.sym.Symbol) for tensor in tensors.values()):
+        return mx.sym
     kinds = ", ".join(f"{name} is a {type(t).__name__}" for name, t in tensors.items())
     raise TypeError(f"{kinds}; they must all be NDArrays or all Symbols of MXNet")
 
@@ -187,6 +203,7 @@ def conv_prelu(
         _set_slope_defaults(alpha)
         vectors.append(alpha)
     activation = "relu" if alpha is None else "prelu"
+    weight = _with_rank(weight, 4)
     return _call("deeprect_conv_prelu", data, weight, vectors, pad=pad, activation=activation)
 
 
@@ -215,7 +232,7 @@ def dense(data: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         If shapes or types do not fit; the message names them.
     """
     _namespace(data=data, weight=weight, bias=bias)
-    return _call("deeprect_dense", data, weight, [bias])
+    return _call("deeprect_dense", data, _with_rank(weight, 2), [bias])
 
 
 def max_pool(data: Tensor, window: int, stride: int) -> Tensor:

@@ -47,7 +47,7 @@ class FusedSGD(mx.optimizer.SGD):
                 wd=self._get_wds([index])[0],
                 momentum=self.momentum,
                 rescale_grad=self.rescale_grad,
-                out=weight,
+                out=[weight, velocity],
             )
         if rest:
             super()._update_impl(*map(list, zip(*rest)), multi_precision)

@@ -28,6 +28,7 @@ runtimes="$($compiler -print-file-name=libasan.so) $($compiler -print-file-name=
 status=0
 LD_PRELOAD="$runtimes" "$python" -m pytest -q -p no:cacheprovider "$project/tests/test_operator.py" \
     "$project/tests/test_operator_gradients.py" "$project/tests/test_operator_bits.py" \
+    "$project/tests/test_operator_arguments.py" \
     "$project/tests/test_optimizer.py" "$project/tests/test_conv_prelu.py" \
     "$project/tests/test_dense.py" "$project/tests/test_max_pool.py" "$@" || status=$?
 for report in report.*; do

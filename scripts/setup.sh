@@ -13,10 +13,10 @@ die() { say "$*"; exit 1; }
 install_system_packages() {
   command -v dpkg-query >/dev/null || return 0 # not Debian: the checks below name what is missing
   local missing=() package
-  # libgomp1 serves MXNet; the last three serve the tests of the C++ example and of the server's
+  # libgomp1 serves MXNet; the last four serve the tests of the C++ example and of the server's
   # page, which are skipped without them.
   for package in g++ python3-venv libgomp1 dataset-fashion-mnist \
-    libjpeg62-turbo-dev nlohmann-json3-dev chromium-headless-shell; do
+    libjpeg62-turbo-dev nlohmann-json3-dev libssl-dev chromium-headless-shell; do
     [[ $(dpkg-query -W -f='${Status}' "$package" 2>/dev/null) == "install ok installed" ]] ||
       missing+=("$package")
   done

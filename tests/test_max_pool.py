@@ -14,7 +14,7 @@ from deeprect_gluon.nn import MaxPool2D
 def reference(x, dy, window, stride):
     """Return the maxima, and the gradient that the first of each window's maxima gets."""
     windows = np.lib.stride_tricks.sliding_window_view(x, (window, window), (2, 3))
-    windows = windows[:, :, ::stride, ::stride].reshape(*dy.shape, -1)
+    windows = windows[:, :, ::stride, ::stride].reshape(*dy.shape, window**2)
     n, c, row, column = np.indices(dy.shape)
     at = windows.argmax(-1)  # the first of equal ones; a NaN counts as the largest
     dx = np.zeros(x.shape, np.float64)
@@ -77,6 +77,13 @@ def test_a_nan_is_the_maximum():
     np.testing.assert_array_equal(y, wanted)
     assert np.isnan(y).sum() == 1
     np.testing.assert_array_equal(dx, gradient)
+
+
+@pytest.mark.parametrize(("window", "stride"), [(2, 2), (3, 2), (4, 1)])
+def test_the_gradient_went_to_the_last_of_several_nans(window, stride):
+    x, dy = problem(3, 2, 20, 12, 13, window, stride, 3)
+    x[np.random.default_rng(4).random(x.shape) < 0.3] = np.nan
+    assert_agrees(x, dy, window, stride)
 
 
 def test_grad_req_add():

@@ -98,8 +98,3 @@ def test_float64_sum_keeps_what_the_products_lose():
 
 def test_several_engine_workers_and_python_threads(run_program):
     run_program("operator_reentrancy", MXNET_CPU_WORKER_NTHREADS="4", OMP_NUM_THREADS="2")
-
-
-@pytest.mark.slow
-def test_random_calls_agree_or_raise_and_never_crash(run_program):
-    run_program("operator_fuzz", "800", OMP_NUM_THREADS="2")

@@ -21,7 +21,7 @@ def update(weight, grad, velocity, **changed):
     """Return weight and velocity after an update in place."""
     weight, grad, velocity = map(mx.nd.array, (weight, grad, velocity))
     given = {**SETTINGS, **changed}
-    mx.nd.deeprect_sgd_update(weight, grad, velocity, out=weight, **given)
+    mx.nd.deeprect_sgd_update(weight, grad, velocity, out=[weight, velocity], **given)
     return weight.asnumpy(), velocity.asnumpy()
 
 

@@ -70,7 +70,10 @@ def summary(net: mx.gluon.HybridBlock, input_shape: tuple[int, ...] | None = Non
     input_shape = tuple(whole("an extent of input_shape", n, 1) for n in input_shape)
     with portable_operators():  # a node for each layer and for each activation
         graph = net(mx.sym.Variable("data")).get_internals()
-    argument_shapes, output_shapes, _ = graph.infer_shape(data=(1, *input_shape))
+    try:
+        argument_shapes, output_shapes, _ = graph.infer_shape(data=(1, *input_shape))
+    except mx.MXNetError as error:
+        raise ValueError(f"{net.name} takes no images of shape {input_shape}") from error
     shapes = dict(zip(graph.list_arguments(), argument_shapes))
     outputs = dict(zip(graph.list_outputs(), output_shapes))
     nodes = json.loads(graph.tojson())["nodes"]

@@ -74,34 +74,40 @@ class Decoder {
   std::jmp_buf failed_;
 };
 
-/// Return the orientation, 1 to 8, that an EXIF segment states; 1 if it states none.
-int exif_orientation(const uint8_t* data, size_t size) {
-  constexpr size_t kHead = 6;  // "Exif", two zeros; then a TIFF file
-  if (size < kHead + 8 || std::memcmp(data, "Exif\0\0", kHead) != 0) return 1;
-  const uint8_t* tiff = data + kHead;
-  size -= kHead;
+/// Return the EXIF data, a TIFF file, which long ones have in several segments.
+std::string exif(const jpeg_decompress_struct& info) {
+  const std::string head("Exif\0\0", 6);
+  std::string tiff;
+  for (auto marker = info.marker_list; marker; marker = marker->next) {
+    const std::string data(reinterpret_cast<char*>(marker->data), marker->data_length);
+    if (data.compare(0, head.size(), head) == 0) tiff += data.substr(head.size());
+  }
+  return tiff;
+}
+
+/// Return the orientation, 1 to 8, that EXIF data state; 1 if they state none.
+int orientation(const std::string& tiff) {
+  constexpr uint32_t kOrientation = 0x0112, kShort = 3, kLong = 4;
+  const size_t size = tiff.size();
+  if (size < 8) return 1;
   const bool little = tiff[0] == 'I';
   const auto number = [&](size_t at, int bytes) {
     uint32_t value = 0;
-    for (int i = 0; i < bytes; ++i) value = value << 8 | tiff[at + (little ? bytes - 1 - i : i)];
+    for (int i = 0; i < bytes; ++i) {
+      value = value << 8 | static_cast<uint8_t>(tiff[at + (little ? bytes - 1 - i : i)]);
+    }
     return value;
   };
   const size_t directory = number(4, 4);
-  if (directory + 2 > size) return 1;
+  if (directory > size - 2) return 1;
   const size_t entries = std::min<size_t>(number(directory, 2), (size - directory - 2) / 12);
   for (size_t i = 0; i < entries; ++i) {
     const size_t entry = directory + 2 + 12 * i;
-    if (number(entry, 2) != 0x0112) continue;
-    const uint32_t value = number(entry + 8, 2);
+    if (number(entry, 2) != kOrientation) continue;
+    const uint32_t type = number(entry + 2, 2);
+    if ((type != kShort && type != kLong) || number(entry + 4, 4) != 1) return 1;
+    const uint32_t value = number(entry + 8, type == kShort ? 2 : 4);
     return value >= 1 && value <= 8 ? static_cast<int>(value) : 1;
-  }
-  return 1;
-}
-
-int orientation(const jpeg_decompress_struct& info) {
-  for (auto marker = info.marker_list; marker; marker = marker->next) {
-    const int found = exif_orientation(marker->data, marker->data_length);
-    if (found != 1) return found;
   }
   return 1;
 }
@@ -149,7 +155,7 @@ Image read_jpeg(const std::string& path) {
                              std::to_string(info.image_height) + " pixels, too many to decode");
   }
   Image image(info.image_height, info.image_width, info.num_components);
-  const int stored = orientation(info);  // the markers are gone once the pixels are read
+  const int stored = orientation(exif(info));  // the markers are gone once the pixels are read
   if (!decoder.read(image)) throw damaged();
   return upright(image, stored);
 }

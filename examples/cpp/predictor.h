@@ -14,7 +14,8 @@ class Predictor {
  public:
   /// Load a net for one image of `channels` x `size` x `size`.
   ///
-  /// Throws std::runtime_error if a file cannot be read or MXNet refuses it.
+  /// `symbol` and `params` are the contents of the files. Throws std::runtime_error if MXNet
+  /// refuses them.
   Predictor(const std::string& symbol, const std::string& params, int channels, int size);
 
   /// Return the scores of the classes for an input (channels, size, size).

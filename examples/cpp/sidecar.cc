@@ -1,5 +1,7 @@
 #include "sidecar.h"
 
+#include <openssl/sha.h>
+
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
@@ -14,8 +16,18 @@ namespace {
 
 using nlohmann::json;
 
-/// Return where a file of the export is, if it lies beside the sidecar as it was written.
-std::string file_beside(const std::string& folder, const json& description) {
+std::string sha256(const std::string& bytes) {
+  uint8_t digest[SHA256_DIGEST_LENGTH];
+  SHA256(reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size(), digest);
+  std::string text;
+  for (const uint8_t byte : digest) {
+    for (const int half : {byte >> 4, byte & 15}) text += "0123456789abcdef"[half];
+  }
+  return text;
+}
+
+/// Return the content of a file of the export, if it lies beside the sidecar as it was written.
+std::string read_beside(const std::string& folder, const json& description) {
   const std::string name = description.at("file");
   if (name.empty() || name[0] == '.' || name.find_first_of("/\\") != std::string::npos) {
     throw std::runtime_error("'" + name + "' is no plain name of a file");
@@ -29,7 +41,11 @@ std::string file_beside(const std::string& folder, const json& description) {
     throw std::runtime_error(path + " has " + std::to_string(found) + " bytes, but " +
                              std::to_string(expected) + " were exported; copy it again");
   }
-  return path;
+  std::string content = read_file(path);
+  if (sha256(content) != description.at("sha256")) {
+    throw std::runtime_error(path + " is not the file that was exported; copy it again");
+  }
+  return content;
 }
 
 /// Return the first thing that is wrong with the way from an image to the input, or nothing.
@@ -69,8 +85,8 @@ Sidecar read_sidecar(const std::string& path) {
       throw std::runtime_error(path + " was exported as " + sidecar.form +
                                "; this program runs MXNet's symbol and parameters");
     }
-    sidecar.symbol = file_beside(folder, values.at("files").at(0));
-    sidecar.params = file_beside(folder, values.at("files").at(1));
+    sidecar.symbol = read_beside(folder, values.at("files").at(0));
+    sidecar.params = read_beside(folder, values.at("files").at(1));
     if (!values.at("classes").is_null()) values.at("classes").get_to(sidecar.classes);
     const json& rule = values.at("preprocess");
     if (rule.is_null()) throw invalid("it does not say how images are prepared");

@@ -1,6 +1,7 @@
 // The operator deeprect_conv_prelu.
 #include "mxnet/op.h"
 
+#include <algorithm>
 #include <string>
 
 #include "conv/conv_prelu.h"
@@ -24,12 +25,14 @@ struct ConvPReLUOperator : Operator {
   Shape infer_shape(std::vector<Shape>& in) const {
     const Shape& data = in[0];
     Shape& weight = in[1];
-    if (data.size() != 4 || data[1] == 0) {
-      fail("data has shape " + to_string(data) + "; it must be (N, C, H, W) with channels");
+    if (data.size() != 4 || std::count(data.begin() + 1, data.end(), 0)) {
+      fail("data has shape " + to_string(data) +
+           "; it must be (N, C, H, W) with channels and pixels");
     }
-    if (weight.size() == 4 && is_unknown(weight[1])) weight[1] = data[1];
+    if (weight.size() == 4 && weight[1] == kUnknown) weight[1] = data[1];
     const bool square = weight.size() == 4 && weight[2] == weight[3];
-    if (!square || weight[2] < 2 || weight[2] > 3 || weight[1] != data[1] || weight[0] < 1) {
+    if (!square || weight[2] < 2 || weight[2] > 3 || weight[1] != data[1] || weight[0] == 0 ||
+        weight[0] == kUnknown) {
       fail("weight has shape " + to_string(weight) + "; for data of shape " + to_string(data) +
            " it must be (filters, " + std::to_string(data[1]) + ", k, k) with k of 2 or 3");
     }
@@ -74,8 +77,8 @@ struct ConvPReLUOperator : Operator {
   }
 };
 
-[[maybe_unused]] const auto& registered =
-    register_operator<ConvPReLUOperator>().setBackward(run<&ConvPReLUOperator::backward>, "cpu");
+[[maybe_unused]] const auto& registered = register_operator<ConvPReLUOperator>().setBackward(
+    run_backward<&ConvPReLUOperator::backward>, "cpu");
 
 }  // namespace
 }  // namespace deeprect

@@ -1,6 +1,8 @@
 // The operator deeprect_dense.
 #include "mxnet/op.h"
 
+#include <algorithm>
+#include <cstdint>
 #include <functional>
 #include <numeric>
 #include <string>
@@ -22,13 +24,13 @@ struct DenseOperator : Operator {
   Shape infer_shape(std::vector<Shape>& in) const {
     const Shape& data = in[0];
     Shape& weight = in[1];
-    const unsigned int inputs =
-        std::accumulate(data.begin() + !data.empty(), data.end(), 1u, std::multiplies<>());
-    if (data.size() < 2 || inputs == 0) {
+    if (data.size() < 2 || std::count(data.begin() + 1, data.end(), 0)) {
       fail("data has shape " + to_string(data) + "; it must be (N, ...) with inputs");
     }
-    if (weight.size() == 2 && is_unknown(weight[1])) weight[1] = inputs;
-    if (weight.size() != 2 || weight[1] != inputs || weight[0] < 1) {
+    const uint64_t inputs =
+        std::accumulate(data.begin() + 1, data.end(), uint64_t{1}, std::multiplies<>());
+    if (weight.size() == 2 && weight[1] == kUnknown) weight[1] = inputs;
+    if (weight.size() != 2 || weight[1] != inputs || weight[0] == 0 || weight[0] == kUnknown) {
       fail("weight has shape " + to_string(weight) + "; for data of shape " + to_string(data) +
            " it must be (outputs, " + std::to_string(inputs) + ")");
     }
@@ -55,7 +57,7 @@ struct DenseOperator : Operator {
 };
 
 [[maybe_unused]] const auto& registered =
-    register_operator<DenseOperator>().setBackward(run<&DenseOperator::backward>, "cpu");
+    register_operator<DenseOperator>().setBackward(run_backward<&DenseOperator::backward>, "cpu");
 
 }  // namespace
 }  // namespace deeprect

@@ -20,10 +20,18 @@ bool has(const Node& node, const char* name, const char* value, bool by_default)
   return found == node.attrs.end() ? by_default : found->second == value;
 }
 
-// Return whether our operators take the weight: a known weight must be float32, on the CPU.
-bool takes_weight(const Node& node) {
-  const mxnet::ext::MXTensor* weight = node.inputs[1].node->tensor;
-  return !weight || (weight->dtype == mxnet::ext::kFloat32 && weight->ctx.dev_type != "gpu");
+// Return whether our operators take a parameter: a variable, behind copies at most; a vector also
+// as a row. If its value is known, it must be float32, on the CPU, and have as many axes.
+bool takes(const NodeEntry& input, size_t axes) {
+  const Node* node = input.node;
+  const auto passes = [&] {
+    return node->op == "_copy" || (axes == 1 && node->op == "expand_dims");
+  };
+  while (passes() && !node->inputs.empty()) node = node->inputs[0].node;
+  const mxnet::ext::MXTensor* const value = node->tensor;
+  return node->op == "null" &&
+         (!value || (value->dtype == mxnet::ext::kFloat32 && value->ctx.dev_type != "gpu" &&
+                     value->shape.size() == axes));
 }
 
 // Return the pad of a convolution that the operator can compute, or -1.
@@ -32,8 +40,7 @@ int fusable_pad(const Node& node) {
                      has(node, "stride", "(1, 1)", true) && has(node, "dilate", "(1, 1)", true) &&
                      has(node, "num_group", "1", true) && has(node, "no_bias", "False", true) &&
                      (has(node, "layout", "NCHW", true) || has(node, "layout", "None", true));
-  if (!plain) return -1;
-  if (!takes_weight(node)) return -1;
+  if (!plain || !takes(node.inputs[1], 4) || !takes(node.inputs[2], 1)) return -1;
   const bool of_3 = has(node, "kernel", "(3, 3)", false);
   if (!of_3 && !has(node, "kernel", "(2, 2)", false)) return -1;
   if (has(node, "pad", "(0, 0)", true)) return 0;
@@ -91,17 +98,19 @@ void disconnect(Node* producer, const Node* consumer) {
 
 void fuse(Graph* graph, Node* rectifier) {
   const bool prelu = is_prelu(*rectifier);
-  if (!prelu && !is_relu(*rectifier)) return;
+  if (rectifier->inputs.size() != (prelu ? 2 : 1) || !(prelu || is_relu(*rectifier))) return;
   Node* const before = rectifier->inputs[0].node;
   // In nets that were built for training, copies stand between the two.
   Node* last = before;
   const auto ends_here = [&](Node* node) {
     return node->outputs.size() == 1 && !is_head(*graph, node);
   };
-  while (last->op == "_copy" && ends_here(last)) last = last->inputs[0].node;
+  while (last->op == "_copy" && !last->inputs.empty() && ends_here(last)) {
+    last = last->inputs[0].node;
+  }
   const int pad = fusable_pad(*last);
-  if (pad < 0 || !ends_here(last)) return;
   const NodeEntry alpha = rectifier->inputs.back();
+  if (pad < 0 || !ends_here(last) || (prelu && !takes(alpha, 1))) return;
   disconnect(before, rectifier);
   if (prelu) disconnect(alpha.node, rectifier);
   rectifier->op = "deeprect_conv_prelu";
@@ -117,7 +126,8 @@ void fuse(Graph* graph, Node* rectifier) {
 }
 
 void leave_out(Graph* graph, Node* node) {
-  if (node->op != "Dropout" || has(*node, "mode", "always", false)) return;
+  if (node->op != "Dropout" || node->inputs.size() != 1) return;
+  if (has(*node, "mode", "always", false)) return;
   const NodeEntry input = node->inputs[0];
   for (const NodeEntry& to : node->outputs) connect(input, to.node, to.entry);
   node->outputs.clear();
@@ -129,7 +139,7 @@ void leave_out(Graph* graph, Node* node) {
 void replace_dense(Graph* graph, Node* node) {
   const bool plain = node->op == "FullyConnected" && node->inputs.size() == 3 &&
                      has(*node, "no_bias", "False", true) && has(*node, "flatten", "True", true);
-  if (!plain || !takes_weight(*node)) return;
+  if (!plain || !takes(node->inputs[1], 2) || !takes(node->inputs[2], 1)) return;
   node->op = "deeprect_dense";
   node->attrs = {{"weight_twice", "True"}};
   const std::vector<NodeEntry> inputs = node->inputs;

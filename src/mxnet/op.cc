@@ -127,7 +127,7 @@ bool infer_vector(unsigned int length, bool shared, Shape* shape) {
   const bool row = shape->size() == 2 && shape->front() == 1;
   if (shape->size() != 1 && !row) return false;
   unsigned int& last = shape->back();
-  if (is_unknown(last)) last = length;
+  if (last == kUnknown) last = length;
   return last == length || (shared && last == 1);
 }
 
@@ -137,6 +137,24 @@ void infer_vector(const char* name, unsigned int length, const char* item, Shape
   fail(std::string(name) + " has shape " + to_string(*shape) + "; it must be (" +
        std::to_string(length) + ",), an element for each " + item +
        (shared ? std::string(", or (1,) to share one ") + shared : ""));
+}
+
+void check_count(const char* const* names, size_t count, size_t given) {
+  if (given == count) return;
+  fail(std::to_string(given) + " inputs were given; it takes " + listed({names, names + count}));
+}
+
+void check_known(const char* name, const Shape& shape) {
+  if (std::count(shape.begin(), shape.end(), kUnknown) == 0) return;
+  fail(std::string(name) + " has shape " + to_string(shape) +
+       "; all its extents must be known, and 0 needs mx.util.set_np_shape(True)");
+}
+
+void check_shape(const char* name, const MXTensor& tensor, const Shape& inferred) {
+  const auto& shape = tensor.shape;
+  if (std::equal(shape.begin(), shape.end(), inferred.begin(), inferred.end())) return;
+  fail(std::string(name) + " has shape " + to_string(shape) + "; it must be " +
+       to_string(inferred));
 }
 
 }  // namespace deeprect

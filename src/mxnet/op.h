@@ -12,11 +12,15 @@
 //     void forward(Tensors& inputs, Tensors& outputs, const OpResource&) const;
 //     void backward(Tensors& inputs, Tensors& outputs, const OpResource&) const;
 //   };
-//   auto& scale = register_operator<Scale>().setBackward(run<&Scale::backward>, "cpu");
+//   auto& scale = register_operator<Scale>().setBackward(run_backward<&Scale::backward>, "cpu");
 //
-// Every operator has one output. The inputs of its backward are the gradient of the output, the
-// inputs and the output. An operator reports an error by fail(); the kit puts the operator's name
-// before the message.
+// All outputs of an operator have one shape and type. The inputs of a backward are the gradient of
+// the only output, the inputs and the output. An operator reports an error by fail(); the kit puts
+// the operator's name before the message.
+//
+// The kit counts the tensors and compares their shapes with those that infer_shape gives, before
+// any method runs: graphs come from strangers, and outside its NumPy mode MXNet takes an array of
+// no elements for one whose shape is to be inferred.
 #ifndef DEEPRECT_MXNET_OP_H_
 #define DEEPRECT_MXNET_OP_H_
 
@@ -51,11 +55,12 @@ using Tensors = std::vector<MXTensor>;
 // not thread-safe and is never emptied.
 [[noreturn]] void fail(const std::string& message);
 
+// An unknown extent is written "?".
 template <typename Dims>
 std::string to_string(const Dims& dims) {
   std::string text = "(";
   for (size_t i = 0; i < dims.size(); ++i) {
-    text += (i ? ", " : "") + std::to_string(dims[i]);
+    text += (i ? ", " : "") + (dims[i] == -1u ? "?" : std::to_string(dims[i]));
   }
   return text + (dims.size() == 1 ? ",)" : ")");
 }
@@ -100,16 +105,18 @@ bool reads_weight_twice(AttributeReader& read);
 
 // ---- types and shapes ----
 
-// What most operators have in common: all tensors are float32, and every input is required.
+// What most operators have in common: all tensors are float32, every input is required, and there
+// is one output.
 struct Operator {
+  static constexpr int kOutputs = 1;
   // Complete the types of the inputs, -1 being unknown, and return that of the output.
   static int infer_types(const char* const* names, std::vector<int>& types);
   // How many of the last inputs are absent.
   int absent_inputs() const { return 0; }
 };
 
-// MXNet writes an unknown extent as 0 or as -1.
-inline bool is_unknown(unsigned int extent) { return extent == 0 || extent == -1u; }
+// What MXNet writes for an unknown extent, in inference; 0 is that of an array without elements.
+constexpr unsigned int kUnknown = -1;
 
 // Return whether a shape is that of a vector of `length` elements, or of one element if `shared`,
 // or of a row of as many. Complete one that is deferred: it has no axes, or an unknown length.
@@ -122,6 +129,15 @@ void infer_vector(const char* name, unsigned int length, const char* item, Shape
 
 // Write zeros, in all threads.
 void fill_zeros(MXTensor& tensor);
+
+// Fail unless an operator that takes `count` of the inputs `names` was given as many.
+void check_count(const char* const* names, size_t count, size_t given);
+
+// Fail if an extent of the first input is unknown: lib_api cannot say so of the output.
+void check_known(const char* name, const Shape& shape);
+
+// Fail unless a tensor has the inferred shape.
+void check_shape(const char* name, const MXTensor& tensor, const Shape& inferred);
 
 // ---- registration ----
 
@@ -143,41 +159,81 @@ Op read_attributes(const Attributes& attributes) {
 }
 
 template <typename Op>
+size_t count_inputs(const Op& op) {
+  return std::size(Op::kInputs) - op.absent_inputs();
+}
+
+template <typename Op>
 MXReturnValue parse_attributes(const Attributes& attributes, int* num_inputs, int* num_outputs) {
   return guarded<Op>([&] {
     AttributeReader reader(attributes);
-    *num_inputs = static_cast<int>(std::size(Op::kInputs)) - Op(reader).absent_inputs();
-    *num_outputs = 1;
+    *num_inputs = static_cast<int>(count_inputs(Op(reader)));
+    *num_outputs = Op::kOutputs;
     reader.refuse_others(Op::kInputs, *num_inputs);
   });
 }
 
 template <typename Op>
-MXReturnValue infer_types(const Attributes&, std::vector<int>* in, std::vector<int>* out) {
-  return guarded<Op>([&] { (*out)[0] = Op::infer_types(Op::kInputs, *in); });
+MXReturnValue infer_types(const Attributes& attributes, std::vector<int>* in,
+                          std::vector<int>* out) {
+  return guarded<Op>([&] {
+    check_count(Op::kInputs, count_inputs(read_attributes<Op>(attributes)), in->size());
+    out->assign(out->size(), Op::infer_types(Op::kInputs, *in));
+  });
 }
 
 template <typename Op>
 MXReturnValue infer_shape(const Attributes& attributes, std::vector<Shape>* in,
                           std::vector<Shape>* out) {
-  return guarded<Op>([&] { (*out)[0] = read_attributes<Op>(attributes).infer_shape(*in); });
+  return guarded<Op>([&] {
+    const Op op = read_attributes<Op>(attributes);
+    check_count(Op::kInputs, count_inputs(op), in->size());
+    check_known(Op::kInputs[0], in->front());
+    out->assign(out->size(), op.infer_shape(*in));
+  });
+}
+
+// Check what a forward, or a backward, is given.
+template <typename Op>
+void check_tensors(const Op& op, const Tensors& in, const Tensors& out, bool backward) {
+  const size_t count = count_inputs(op);
+  check_count(Op::kInputs, count, in.size() - (backward ? 2 : 0));
+  const auto first = in.begin() + backward;
+  std::vector<Shape> shapes;
+  for (auto input = first; input != first + count; ++input) {
+    shapes.emplace_back(input->shape.begin(), input->shape.end());
+  }
+  const Shape result = op.infer_shape(shapes);
+  for (size_t i = 0; i < count; ++i) check_shape(Op::kInputs[i], first[i], shapes[i]);
+  if (backward) {
+    check_shape("the gradient", in.front(), result);
+    check_shape("the output", in.back(), result);
+  }
+  for (size_t i = 0; i < out.size(); ++i) {
+    check_shape("a result", out[i], backward ? shapes.at(i) : result);
+  }
 }
 
 // Run a method of an operator: its forward or backward.
-template <auto method>
+template <auto method, bool backward>
 struct Method;
-template <typename Op, void (Op::*method)(Tensors&, Tensors&, const OpResource&) const>
-struct Method<method> {
+template <typename Op, void (Op::*method)(Tensors&, Tensors&, const OpResource&) const,
+          bool backward>
+struct Method<method, backward> {
   static MXReturnValue run(const Attributes& attributes, Tensors* in, Tensors* out,
                            const OpResource& resource) {
     return guarded<Op>([&] {
+      const Op op = read_attributes<Op>(attributes);
+      check_tensors(op, *in, *out, backward);
       apply_wanted_threads();
-      (read_attributes<Op>(attributes).*method)(*in, *out, resource);
+      (op.*method)(*in, *out, resource);
     });
   }
 };
 template <auto method>
-constexpr auto run = Method<method>::run;
+constexpr auto run_forward = Method<method, false>::run;
+template <auto method>
+constexpr auto run_backward = Method<method, true>::run;
 
 // Register an operator with its forward on the CPU; add what else it has to the result.
 template <typename Op>
@@ -187,7 +243,7 @@ mxnet::ext::CustomOp& register_operator() {
       .setParseAttrs(parse_attributes<Op>)
       .setInferType(infer_types<Op>)
       .setInferShape(infer_shape<Op>)
-      .setForward(run<&Op::forward>, "cpu");
+      .setForward(run_forward<&Op::forward>, "cpu");
 }
 
 }  // namespace deeprect

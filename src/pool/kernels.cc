@@ -9,9 +9,9 @@ namespace deeprect {
 namespace DEEPRECT_ISA {
 namespace {
 
-// Return the lanes in which v replaces the maximum so far. A NaN always does, and is never replaced
-// by a number.
-inline Index exceeds(Vec v, Vec best) { return (v > best) | (v != v); }
+// Return the lanes in which v replaces the maximum so far. A NaN replaces every number, and nothing
+// replaces a NaN.
+inline Index exceeds(Vec v, Vec best) { return ~(v <= best) & (best == best); }
 
 // The distance of the prefetch, in floats.
 constexpr int64_t kAhead = 2 * kLanes;

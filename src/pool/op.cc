@@ -45,8 +45,8 @@ struct MaxPoolOperator : Operator {
   }
 };
 
-[[maybe_unused]] const auto& registered =
-    register_operator<MaxPoolOperator>().setBackward(run<&MaxPoolOperator::backward>, "cpu");
+[[maybe_unused]] const auto& registered = register_operator<MaxPoolOperator>().setBackward(
+    run_backward<&MaxPoolOperator::backward>, "cpu");
 
 }  // namespace
 }  // namespace deeprect

@@ -127,11 +127,12 @@ struct PReLU : Operator {
   }
 };
 
-[[maybe_unused]] const auto& registered = register_operator<PReLU>()
-                                              .setBackward(run<&PReLU::backward>, "cpu")
+[[maybe_unused]] const auto& registered =
+    register_operator<PReLU>()
+        .setBackward(run_backward<&PReLU::backward>, "cpu")
 #ifdef DEEPRECT_WITH_CUDA
-                                              .setForward(run<&PReLU::forward_gpu>, "gpu")
-                                              .setBackward(run<&PReLU::backward_gpu>, "gpu")
+        .setForward(run_forward<&PReLU::forward_gpu>, "gpu")
+        .setBackward(run_backward<&PReLU::backward_gpu>, "gpu")
 #endif
     ;
 

@@ -11,8 +11,8 @@ namespace deeprect {
 
 struct SgdKernels {
   // See sgd_update.
-  void (*update)(int64_t size, SgdSettings, const float* weight, const float* grad, float* velocity,
-                 float* result);
+  void (*update)(int64_t size, SgdSettings, const float* weight, const float* grad,
+                 const float* velocity, const SgdResult&);
 };
 
 DEEPRECT_KERNELS(SgdKernels, sgd_kernels)

@@ -11,6 +11,7 @@ namespace {
 struct SgdUpdate : Operator {
   static constexpr const char* kName = "deeprect_sgd_update";
   static constexpr const char* kInputs[] = {"weight", "grad", "velocity"};
+  static constexpr int kOutputs = 2;  // the new weight and velocity; they may be the old arrays
   SgdSettings settings;
 
   explicit SgdUpdate(AttributeReader& read)
@@ -29,17 +30,11 @@ struct SgdUpdate : Operator {
 
   void forward(Tensors& in, Tensors& out, const OpResource&) const {
     sgd_update(in[0].size(), settings, in[0].data<float>(), in[1].data<float>(),
-               in[2].data<float>(), out[0].data<float>());
+               in[2].data<float>(), {out[0].data<float>(), out[1].data<float>()});
   }
 };
 
-MXReturnValue mutate_velocity(const Attributes&, std::vector<int>* indices) {
-  *indices = {2};
-  return mxnet::ext::MX_SUCCESS;
-}
-
-[[maybe_unused]] const auto& registered =
-    register_operator<SgdUpdate>().setMutateInputs(mutate_velocity);
+[[maybe_unused]] const auto& registered = register_operator<SgdUpdate>();
 
 }  // namespace
 }  // namespace deeprect

@@ -13,14 +13,14 @@ namespace deeprect {
 constexpr int64_t kChunk = 1 << 14;
 
 void sgd_update(int64_t size, const SgdSettings& settings, const float* weight, const float* grad,
-                float* velocity, float* result) {
+                const float* velocity, const SgdResult& result) {
   const auto update = sgd_kernels().update;
   const int64_t chunks = ceil_div(size, kChunk);
 #pragma omp parallel for schedule(static) if (chunks > 1)
   for (int64_t chunk = 0; chunk < chunks; ++chunk) {
     const int64_t first = chunk * kChunk;
     update(std::min(kChunk, size - first), settings, weight + first, grad + first, velocity + first,
-           result + first);
+           {result.weight + first, result.velocity + first});
   }
 }
 

@@ -11,10 +11,14 @@ struct SgdSettings {
   float lr, wd, momentum, rescale_grad;
 };
 
-// velocity = momentum * velocity - lr * (rescale_grad * grad + wd * weight); result = weight +
-// velocity. result may be weight.
+struct SgdResult {
+  float *weight, *velocity;
+};
+
+// new velocity = momentum * velocity - lr * (rescale_grad * grad + wd * weight); new weight =
+// weight + new velocity. The results may be the inputs.
 void sgd_update(int64_t size, const SgdSettings&, const float* weight, const float* grad,
-                float* velocity, float* result);
+                const float* velocity, const SgdResult&);
 
 }  // namespace deeprect
 

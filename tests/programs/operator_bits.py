@@ -65,7 +65,7 @@ def sgd_results():
         values = rng.standard_normal((3, size)) * 10 ** rng.uniform(-3, 3, (3, size))
         weight, grad, velocity = (mx.nd.array(v, dtype="float32") for v in values)
         settings = {"lr": 0.1, "wd": 5e-4, "momentum": 0.9, "rescale_grad": 1 / 3}
-        mx.nd.deeprect_sgd_update(weight, grad, velocity, out=weight, **settings)
+        mx.nd.deeprect_sgd_update(weight, grad, velocity, out=[weight, velocity], **settings)
         yield weight.asnumpy()
         yield velocity.asnumpy()
 
