@@ -5,6 +5,8 @@ from __future__ import annotations
 import mxnet as mx
 import numpy as np
 
+from .errors import require
+
 # MXNet updates smaller parameters: several of them in one call.
 _SMALLEST = 1 << 16
 
@@ -63,8 +65,7 @@ def apply_multipliers(block: mx.gluon.SymbolBlock) -> None:
     block : SymbolBlock
         As `SymbolBlock.imports` returns it.
     """
-    if not isinstance(block, mx.gluon.SymbolBlock):
-        raise TypeError(f"apply_multipliers takes a SymbolBlock, got a {type(block).__name__}")
+    require("block", block, mx.gluon.SymbolBlock)
     stated = block._cached_graph[1].attr_dict()
     for name, parameter in block.collect_params().items():
         for multiplier in ("lr_mult", "wd_mult"):

@@ -72,5 +72,5 @@ def test_imported_slopes_do_not_decay(tmp_path):
     trainer.step(1)
     slopes = block.collect_params()["n_prelu0_alpha"].data().asnumpy()
     np.testing.assert_array_equal(slopes, np.float32([0.25] * 4))
-    with pytest.raises(TypeError, match="takes a SymbolBlock, got a HybridSequential"):
+    with pytest.raises(TypeError, match="block must be a SymbolBlock, got a HybridSequential"):
         apply_multipliers(net)

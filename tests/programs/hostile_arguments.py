@@ -152,7 +152,10 @@ CALLS = {
         evaluation.top_errors,
         {"probabilities": PROBABILITIES, "labels": np.arange(4), "top": (1, 2)},
     ),
-    "apply_multipliers": (optimizer.apply_multipliers, {"block": NET}),
+    "apply_multipliers": (
+        optimizer.apply_multipliers,
+        {"block": mx.gluon.SymbolBlock(2 * mx.sym.var("w"), mx.sym.var("w"))},
+    ),
     "set_threads": (dg.native.set_threads, {"count": 1}),
 }
 
