@@ -40,15 +40,13 @@ TORCH = os.environ.get("DEEPRECT_BENCH_TORCH_PYTHON")
 OURS = "deeprect_gluon"
 OTHERS = ["fast=False", "MXNet", "ONNX Runtime", "PyTorch", "torch.compile"]
 TURN = 0.5  # seconds
-# What this process's import of the library set is not a default of the others.
-SETTINGS = ("OMP_NUM_THREADS", "MXNET_EXEC_INPLACE_GRAD_SUM_CAP", "PYTHONPATH")
 
 
 class Contender:
     """A process that runs one implementation; contenders/protocol.py is its other end."""
 
     def __init__(self, python: str, script: str, *args: str):
-        environment = {k: v for k, v in os.environ.items() if k not in SETTINGS}
+        environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
         self.process = subprocess.Popen(
             [python, str(CONTENDERS / script), *args],
             stdin=subprocess.PIPE,

@@ -272,7 +272,7 @@ def main() -> None:
     torch = Torch(python) if python else None
     if torch is None:
         print("DEEPRECT_BENCH_TORCH_PYTHON is not set: PyTorch is left out")
-    threads = int(os.environ["OMP_NUM_THREADS"])
+    threads = dg.native.threads()
     rows = []
     for name, shape in tqdm(SHAPES.items(), unit="shape"):
         for which, seconds in measure(shape, threads, torch, options.repetitions).items():

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import math
-import os
 import statistics
 import time
 from dataclasses import dataclass
@@ -53,7 +52,7 @@ class Machine:
         n, size = 4096, 1 << 25
         a, b = mx.nd.random.normal(shape=(2, n, n))
         product = seconds(lambda: mx.nd.FullyConnected(a, b, no_bias=True, num_hidden=n), rounds)
-        floor = Floor(size, int(os.environ["OMP_NUM_THREADS"]))
+        floor = Floor(size, native.threads())
         copy = statistics.median(floor.time("forward", 1) for _ in range(rounds))
         return cls(n**3 / product, 8 * size / copy)
 

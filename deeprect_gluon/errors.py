@@ -1,15 +1,50 @@
-"""Help users with errors: suggest the nearest known word, and end a script with one sentence."""
+"""Check arguments, suggest the nearest known word, and end a script with one sentence."""
 
 from __future__ import annotations
 
 import difflib
 import sys
 from pathlib import Path
-from typing import Callable, Iterable
+from typing import Any, Callable, Iterable, TypeVar
+
+import numpy as np
+
+Value = TypeVar("Value")
 
 
 class Stopped(Exception):  # noqa: N818
     """A program was asked to stop, and has saved what it needs to continue."""
+
+
+def require(name: str, value: Any, *kinds: type) -> None:
+    """Raise TypeError unless an argument is of one of the kinds."""
+    if not isinstance(value, kinds):
+        wanted = " or ".join(kind.__name__ for kind in kinds)
+        raise TypeError(f"{name} must be a {wanted}, got a {type(value).__name__}")
+
+
+def whole(name: str, value: Any, least: int, most: int = 2**31 - 1) -> int:
+    """Return an argument as a Python int; raise ValueError unless it is one from least to most."""
+    integral = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+    if not integral or value < least:
+        raise ValueError(f"{name} must be a whole number of at least {least}, got {_shown(value)}")
+    if value > most:
+        raise ValueError(f"{name} must be at most {most}, got {value}")
+    return int(value)
+
+
+def one_of(name: str, value: Value, *choices: Value) -> Value:
+    """Return an argument; raise ValueError unless it is one of the choices."""
+    # The types come first: a comparison with an array is an array.
+    if not isinstance(value, tuple(map(type, choices))) or value not in choices:
+        known = ", ".join(map(repr, choices))
+        raise ValueError(f"{name} must be one of {known}, got {_shown(value)}")
+    return value
+
+
+def _shown(value: Any) -> str:
+    simple = isinstance(value, (int, float, str, bytes, type(None)))
+    return repr(value) if simple else f"a {type(value).__name__}"
 
 
 def suggest(word: str, known: Iterable[str]) -> str:

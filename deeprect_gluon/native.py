@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import sys
 import warnings
 from pathlib import Path
-from typing import Any, Callable, Sequence
+from typing import Any, Callable, Iterator, Sequence
 
+from .errors import whole
 from .version import __version__
 
 PATH = Path(__file__).with_name("libdeeprect.so")
 
 _library: ctypes.CDLL | None = None
+_threads = 0
 
 # The operators, and whether they compute in float16. None of them computes in bfloat16.
 _OPERATORS = {
@@ -39,17 +42,33 @@ def default_threads() -> int:
     return max(1, physical_cores() // int(os.environ.get("HOROVOD_LOCAL_SIZE", 1)))
 
 
+@contextlib.contextmanager
+def _defaults(**variables: str) -> Iterator[None]:
+    """Set variables of the environment that the user has not set, within this context only."""
+    added = variables.keys() - os.environ.keys()
+    os.environ.update({name: variables[name] for name in added})
+    try:
+        yield
+    finally:
+        for name in added:
+            os.environ.pop(name, None)
+
+
 def load() -> None:
-    """Prepare MXNet's environment and register the operators with MXNet.
+    """Let MXNet read its settings, and register the operators with MXNet.
+
+    The settings stand in the environment only while MXNet reads them, so that child processes do
+    not inherit them. What the user has set stays as it is.
 
     By default MXNet uses half of the logical processors for its OpenMP threads; on a machine
     without hyper-threading that is half of the cores. Unless the user has set `OMP_NUM_THREADS`, it
-    is set to `default_threads()`. MXNet reads it while it is imported. If MXNet was imported
-    before, our operators set the threads of its engine (see `set_threads`).
+    uses `default_threads()`. MXNet reads that while it is imported. If MXNet was imported before,
+    our operators set the threads of its engine (see `set_threads`).
 
     MXNet sums the gradients of a tensor with eight or more consumers by asking each consumer's
     backward to add to its output, and never tells an external operator that it asks for this. With
-    `MXNET_EXEC_INPLACE_GRAD_SUM_CAP` raised, MXNet sums by its own operator.
+    `MXNET_EXEC_INPLACE_GRAD_SUM_CAP` raised, MXNet sums by its own operator. MXNet reads that when
+    it differentiates its first graph.
 
     Raises
     ------
@@ -61,21 +80,26 @@ def load() -> None:
     Warns
     -----
     RuntimeWarning
-        If MXNet has already differentiated a graph, and so has read its environment too early.
+        If MXNet has already differentiated a graph, and so has read its environment too early; or
+        if the user has set `MXNET_EXEC_INPLACE_GRAD_SUM_CAP` too low.
     """
-    global _library
+    global _library, _threads
     threads_are_ours = "OMP_NUM_THREADS" not in os.environ
     mxnet_was_first = "mxnet" in sys.modules
-    os.environ.setdefault("OMP_NUM_THREADS", str(default_threads()))
-    os.environ["MXNET_EXEC_INPLACE_GRAD_SUM_CAP"] = "100000000"
-    try:
-        import mxnet as mx
-    except ModuleNotFoundError as error:
-        if error.name != "mxnet":
-            raise
-        raise ImportError(
-            "MXNet is not installed; install it with 'pip install --no-deps mxnet==1.9.1'"
-        ) from error
+    cap = "MXNET_EXEC_INPLACE_GRAD_SUM_CAP"
+    sums_may_be_wrong = mxnet_was_first or cap in os.environ
+    with _defaults(OMP_NUM_THREADS=str(default_threads()), **{cap: "100000000"}):
+        try:
+            import mxnet as mx
+        except ModuleNotFoundError as error:
+            if error.name != "mxnet":
+                raise
+            raise ImportError(
+                "MXNet is not installed; install it with 'pip install --no-deps mxnet==1.9.1'"
+            ) from error
+        _threads = int(os.environ["OMP_NUM_THREADS"].split(",")[0])
+        x = mx.sym.var("x")
+        mx.nd.CachedOp(x + x)  # MXNet differentiates it at once
     if not PATH.exists():
         raise ImportError(
             f"the operator library {PATH} is missing; build it with 'pip install .' in the "
@@ -99,9 +123,9 @@ def load() -> None:
     # An operator can be registered only once in a process, and this module is imported only once.
     mx.library.load(str(PATH), verbose=False)
     _register_for_amp()
-    if mxnet_was_first:
-        if threads_are_ours:
-            set_threads(default_threads())
+    if mxnet_was_first and threads_are_ours:
+        set_threads(_threads)
+    if sums_may_be_wrong:
         _check_gradient_sums(mx)
 
 
@@ -130,9 +154,10 @@ def _check_gradient_sums(mx: Any) -> None:
     y.backward()
     if slope.grad.asscalar() != -8:
         warnings.warn(
-            "MXNet had built a graph before deeprect_gluon was imported: the gradient of a tensor "
-            "that eight or more PReLUs read will be wrong in static graphs; import deeprect_gluon "
-            "first, or set MXNET_EXEC_INPLACE_GRAD_SUM_CAP=100000000 in the environment",
+            "MXNet had built a graph before deeprect_gluon was imported, or its setting "
+            "MXNET_EXEC_INPLACE_GRAD_SUM_CAP is low: the gradient of a tensor that eight or more "
+            "PReLUs read will be wrong in static graphs; import deeprect_gluon first, or set "
+            "MXNET_EXEC_INPLACE_GRAD_SUM_CAP=100000000 in the environment",
             RuntimeWarning,
             stacklevel=4,
         )
@@ -166,6 +191,11 @@ def isa() -> str:
     return _loaded().deeprect_cpu_isa().decode()
 
 
+def threads() -> int:
+    """Return the number of threads that `set_threads` set, or else the environment or `load`."""
+    return _threads
+
+
 def set_threads(count: int) -> None:
     """Set the number of OpenMP threads of MXNet's engine, from the next call of an operator on.
 
@@ -183,9 +213,10 @@ def set_threads(count: int) -> None:
     ValueError
         If it is another number. Where the system cannot start a thread, OpenMP ends the process.
     """
-    if not 1 <= count <= 1024:
-        raise ValueError(f"count={count}: an operator runs in 1 to 1024 threads")
+    global _threads
+    count = whole("count", count, 1, 1024)
     _loaded().deeprect_set_threads(count)
+    _threads = count
 
 
 def keep_memory() -> bool:

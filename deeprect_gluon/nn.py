@@ -9,6 +9,7 @@ import mxnet as mx
 import numpy as np
 
 from . import native
+from .errors import one_of, whole
 from .operators import conv_prelu, dense, is_portable, max_pool, prelu
 
 
@@ -17,14 +18,19 @@ class PReLU(mx.gluon.HybridBlock):
 
     Parameters
     ----------
+    alpha_initializer : Initializer or str
+        Of the slopes; the paper starts them at 0.25.
     shared : bool
         One slope for the layer instead of one for each channel.
     in_channels : int
         Number of channels; 0 to infer it from the first input.
-    alpha_initializer : Initializer
-        Of the slopes; the paper starts them at 0.25.
     axis : int
         The channel axis.
+
+    Raises
+    ------
+    TypeError
+        If `alpha_initializer` is something else, such as the number of channels.
 
     Notes
     -----
@@ -34,21 +40,18 @@ class PReLU(mx.gluon.HybridBlock):
 
     def __init__(
         self,
+        alpha_initializer: mx.init.Initializer | str | None = None,
+        *,
         shared: bool = False,
         in_channels: int = 0,
-        alpha_initializer: mx.init.Initializer | None = None,
         axis: int = 1,
         **kwargs,
     ):
         super().__init__(**kwargs)
-        self._axis = axis
+        self._axis = whole("axis", axis, -64)
         with self.name_scope():
-            self.alpha = self.params.get(
-                "alpha",
-                shape=(1 if shared else in_channels,),
-                init=alpha_initializer or mx.init.Constant(0.25),
-                wd_mult=0.0,
-                allow_deferred_init=True,
+            self.alpha = _slopes(
+                self, alpha_initializer, whole("in_channels", in_channels, 0), shared
             )
 
     def hybrid_forward(self, F, x, alpha):
@@ -58,27 +61,40 @@ class PReLU(mx.gluon.HybridBlock):
         return f"PReLU({self.alpha.shape[0] or 'deferred'}, axis={self._axis})"
 
 
-class _AccumulatedWeight(mx.gluon.Parameter):
-    """A weight whose graph depends on whether its gradient accumulates (see `operators`).
+def _side(name: str, value, least: int) -> int:
+    """Return the side of a square that is given as a number or as a pair of equal numbers."""
+    if isinstance(value, (tuple, list)) and len(value) == 2 and value[0] == value[1]:
+        value = value[0]
+    if isinstance(value, (tuple, list)):
+        raise ValueError(f"{name}={value!r} is no square; give a number or two equal ones")
+    return whole(name, value, least)
 
-    `identity` in front of the operator copies the whole weight in every forward. Therefore the
-    graph has it only if `grad_req` is "add", and a graph built without it is refused with "add".
-    """
 
-    graph_overwrites = False
+def _check_fast(fast) -> bool | None:
+    return one_of("fast", fast, None, True, False)
 
-    @property
-    def grad_req(self):
-        return self._grad_req
 
-    @grad_req.setter
-    def grad_req(self, req):
-        if req == "add" and self.graph_overwrites:
-            raise RuntimeError(
-                f"grad_req='add' for {self.name} comes after the net's graph was built; call "
-                "hybridize() of the net again, or set grad_req before its first use"
-            )
-        mx.gluon.Parameter.grad_req.fset(self, req)
+def _slopes(
+    block: mx.gluon.HybridBlock, initializer, channels: int, shared: bool
+) -> mx.gluon.Parameter:
+    if not isinstance(initializer, (mx.init.Initializer, str, type(None))):
+        raise TypeError(
+            f"alpha_initializer must be an Initializer, got {initializer!r}; the number of "
+            "channels is in_channels, one slope for all is shared=True"
+        )
+    if isinstance(initializer, str):
+        try:
+            mx.init.create(initializer)
+        except AssertionError as error:
+            raise ValueError(f"alpha_initializer={initializer!r} is not known to MXNet") from error
+    one_of("shared", shared, True, False)
+    return block.params.get(
+        "alpha",
+        shape=(1 if shared else channels,),
+        init=initializer or mx.init.Constant(0.25),
+        wd_mult=0.0,
+        allow_deferred_init=True,
+    )
 
 
 def _runs_ours(x, dtype, fast: bool | None) -> bool:
@@ -97,14 +113,6 @@ def _runs_ours(x, dtype, fast: bool | None) -> bool:
     return on_cpu and (bool(fast) or native.isa() != "baseline")
 
 
-def _accumulates(F, weight: _AccumulatedWeight) -> bool:
-    """Return whether a weight's gradient accumulates; record it while a graph is built."""
-    accumulates = weight.grad_req == "add"
-    if F is mx.sym and not accumulates:
-        weight.graph_overwrites = True
-    return accumulates
-
-
 class ConvPReLU(mx.gluon.HybridBlock):
     """Convolution with bias and the rectifier after it, in one operator where that is faster.
 
@@ -112,8 +120,8 @@ class ConvPReLU(mx.gluon.HybridBlock):
     ----------
     channels : int
         Number of filters.
-    kernel_size, strides, padding : int
-        As in `mx.gluon.nn.Conv2D`; squares only.
+    kernel_size, strides, padding : int, or pair of equal ints
+        As in `mx.gluon.nn.Conv2D`.
     in_channels : int
         Channels of the input; 0 to infer them from the first one.
     activation : str
@@ -135,51 +143,44 @@ class ConvPReLU(mx.gluon.HybridBlock):
     def __init__(
         self,
         channels: int,
-        kernel_size: int,
-        strides: int = 1,
-        padding: int = 0,
+        kernel_size: int | tuple[int, int],
+        strides: int | tuple[int, int] = 1,
+        padding: int | tuple[int, int] = 0,
+        *,
         in_channels: int = 0,
         activation: str = "prelu",
-        alpha_initializer: mx.init.Initializer | None = None,
+        alpha_initializer: mx.init.Initializer | str | None = None,
         fast: bool | None = None,
         **kwargs,
     ):
         super().__init__(**kwargs)
-        if activation not in ("prelu", "prelu_shared", "relu"):
-            raise ValueError(f"unknown activation {activation!r}; give prelu, prelu_shared or relu")
-        self.fast = fast
-        self._channels, self._kernel = channels, kernel_size
-        self._strides, self._padding = strides, padding
+        one_of("activation", activation, "prelu", "prelu_shared", "relu")
+        self.fast = _check_fast(fast)
+        self._channels = whole("channels", channels, 1)
+        self._kernel = _side("kernel_size", kernel_size, 1)
+        self._strides = _side("strides", strides, 1)
+        self._padding = _side("padding", padding, 0)
+        in_channels = whole("in_channels", in_channels, 0)
         with self.name_scope():
             self.weight = self.params.get(
                 "weight",
-                shape=(channels, in_channels, kernel_size, kernel_size),
+                shape=(channels, in_channels, self._kernel, self._kernel),
                 allow_deferred_init=True,
             )
-            self.weight.__class__ = _AccumulatedWeight
             self.bias = self.params.get("bias", shape=(channels,), init="zeros")
             if activation == "relu":
                 self.relu = mx.gluon.nn.Activation("relu")
             else:
-                self.alpha = self.params.get(
-                    "alpha",
-                    shape=(1 if activation == "prelu_shared" else channels,),
-                    init=alpha_initializer or mx.init.Constant(0.25),
-                    wd_mult=0.0,
-                )
+                shared = activation == "prelu_shared"
+                self.alpha = _slopes(self, alpha_initializer, channels, shared)
 
     def _is_fast(self, x) -> bool:
         possible = self._kernel in (2, 3) and self._strides == 1 and self._padding < self._kernel
         return possible and _runs_ours(x, self.weight.dtype, self.fast)
 
-    def hybridize(self, *args, **kwargs):
-        self.weight.graph_overwrites = False
-        super().hybridize(*args, **kwargs)
-
     def hybrid_forward(self, F, x, weight, bias, alpha=None):
         if self._is_fast(x):
-            accumulates = _accumulates(F, self.weight)
-            return conv_prelu(x, weight, bias, alpha, self._padding, accumulates)
+            return conv_prelu(x, weight, bias, alpha, self._padding)
         return self.rectify(self.convolve(F, x, weight, bias), alpha)
 
     def convolve(self, F, x, weight, bias):
@@ -213,34 +214,40 @@ class Dense(mx.gluon.nn.Dense):
     ----------
     units : int
         Number of outputs.
+    activation : str, optional
+        As for `mx.gluon.nn.Dense`; as all further arguments.
     fast : bool, optional
         False for MXNet's operator; True for `dense` wherever it can be used: float32 on the CPU,
         with a bias, all axes but the first being inputs. By default it is used there for weights
         that are too large for the caches, under the conditions of `ConvPReLU`.
-    **kwargs
-        As for `mx.gluon.nn.Dense`.
     """
 
     # Values of the weight. For smaller ones MXNet is as fast forward, and faster backward.
     _LARGE = 1 << 22
 
-    def __init__(self, units: int, fast: bool | None = None, **kwargs):
-        super().__init__(units, **kwargs)
-        self.fast = fast
-        self.weight.__class__ = _AccumulatedWeight
+    def __init__(
+        self,
+        units: int,
+        activation: str | None = None,
+        *args,
+        in_units: int = 0,
+        fast: bool | None = None,
+        **kwargs,
+    ):
+        known = ("relu", "sigmoid", "softrelu", "softsign", "tanh")
+        one_of("activation", activation, None, *known)
+        units, in_units = whole("units", units, 1), whole("in_units", in_units, 0)
+        super().__init__(units, activation, *args, in_units=in_units, **kwargs)
+        self.fast = _check_fast(fast)
 
     def _is_fast(self, x) -> bool:
         pays = self.fast or math.prod(self.weight.shape) >= self._LARGE
         return self._flatten and pays and _runs_ours(x, self.weight.dtype, self.fast)
 
-    def hybridize(self, *args, **kwargs):
-        self.weight.graph_overwrites = False
-        super().hybridize(*args, **kwargs)
-
     def hybrid_forward(self, F, x, weight, bias=None):
         if bias is None or not self._is_fast(x):
             return super().hybrid_forward(F, x, weight, bias)
-        y = dense(x, weight, bias, _accumulates(F, self.weight))
+        y = dense(x, weight, bias)
         return y if self.act is None else self.act(y)
 
 
@@ -249,7 +256,7 @@ class _Pooling(mx.gluon.HybridBlock):
 
     def __init__(self, fast: bool | None, **kwargs):
         super().__init__(**kwargs)
-        self.fast = fast
+        self.fast = _check_fast(fast)
         self._dtype = "float32"
 
     def cast(self, dtype):
@@ -269,8 +276,9 @@ class MaxPool2D(_Pooling):
 
     Parameters
     ----------
-    pool_size, strides : int
-        Of the windows; those that do not fit into the map are left out.
+    pool_size, strides : int, or pair of equal ints
+        Of the windows; those that do not fit into the map are left out. By default the stride is
+        the size.
     fast : bool, optional
         False for MXNet's operator; True for `max_pool` wherever it can be used: float32 on the CPU.
         By default it is used there under the conditions of `ConvPReLU`.
@@ -280,9 +288,17 @@ class MaxPool2D(_Pooling):
     Input (N, C, H, W).
     """
 
-    def __init__(self, pool_size: int, strides: int, fast: bool | None = None, **kwargs):
+    def __init__(
+        self,
+        pool_size: int | tuple[int, int],
+        strides: int | tuple[int, int] | None = None,
+        *,
+        fast: bool | None = None,
+        **kwargs,
+    ):
         super().__init__(fast, **kwargs)
-        self._window, self._stride = pool_size, strides
+        self._window = _side("pool_size", pool_size, 1)
+        self._stride = self._window if strides is None else _side("strides", strides, 1)
 
     def hybrid_forward(self, F, x):
         return self._max(F, x, self._window, self._stride, name="fwd")
@@ -318,15 +334,21 @@ class SpatialPyramidPooling(_Pooling):
         If a level is smaller than 1 or larger than the map.
     """
 
-    def __init__(self, pyramid: Sequence[int], map_size: int, fast: bool | None = None, **kwargs):
+    def __init__(
+        self, pyramid: Sequence[int], map_size: int, *, fast: bool | None = None, **kwargs
+    ):
         super().__init__(fast, **kwargs)
+        if not isinstance(pyramid, (tuple, list)):
+            raise TypeError(
+                f"pyramid must be a sequence of levels such as (4, 2, 1), got {pyramid!r}"
+            )
+        self.pyramid = tuple(whole("a level of the pyramid", n, 0) for n in pyramid)
+        self.map_size = whole("map_size", map_size, 1)
         if not pyramid or not all(1 <= n <= map_size for n in pyramid):
             raise ValueError(
-                f"a pyramid {tuple(pyramid)} cannot pool a {map_size}x{map_size} map; "
+                f"a pyramid {self.pyramid} cannot pool a {map_size}x{map_size} map; "
                 f"every level must lie between 1 and {map_size}"
             )
-        self.pyramid = tuple(pyramid)
-        self.map_size = map_size
 
     def windows(self) -> list[tuple[int, int, int]]:
         """Return (level, window, stride) of each level."""

@@ -1,9 +1,13 @@
 """The operators as functions of NDArrays or Symbols, with right gradients for every `grad_req`.
 
 MXNet does not tell an external operator its `req`: whether to write a gradient, to add to it or to
-skip it. With `identity` in front of the operator, MXNet's own copy does the adding. In a graph
-`identity` costs nothing. Imperatively it is a copy; it is then used only for arrays that have a
-gradient.
+skip it. An operator of MXNet's must write the gradient of whatever has one:
+
+- With `identity` in front of the operator, MXNet's own copy does the adding. In a graph the copy is
+  the array itself, unless that is a variable.
+- A weight is a large variable. In a graph it is two inputs of the operator, the second of gradient
+  0, and MXNet's own sum of the two gradients does the adding. The forward costs nothing.
+- Imperatively a view takes the place of the copy, for arrays that have a gradient.
 """
 
 from __future__ import annotations
@@ -23,11 +27,12 @@ _local = threading.local()
 @contextlib.contextmanager
 def portable_operators() -> Iterator[None]:
     """Build symbols of MXNet's own operators within this context, for use without ours."""
+    before = getattr(_local, "portable", False)
     _local.portable = True
     try:
         yield
     finally:
-        _local.portable = False
+        _local.portable = before
 
 
 def is_portable(x: Tensor) -> bool:
@@ -46,7 +51,7 @@ def _builtin_prelu(data: mx.sym.Symbol, alpha: mx.sym.Symbol, axis: int) -> mx.s
 def _with_req(x: Tensor) -> Tensor:
     if isinstance(x, mx.sym.Symbol):
         return mx.sym.identity(x)
-    return mx.nd.identity(x) if mx.autograd.is_recording() and x.grad is not None else x
+    return x.reshape(x.shape) if mx.autograd.is_recording() and x.grad is not None else x
 
 
 def _with_rank(x: Tensor, rank: int) -> Tensor:
@@ -59,6 +64,32 @@ def _with_rank(x: Tensor, rank: int) -> Tensor:
         unknown = -1 if mx.util.is_np_shape() else 0
         x._set_attr(__shape__=str(rank * (unknown,)))
     return x
+
+
+def _vector_with_req(x: Tensor) -> Tensor:
+    if isinstance(x, mx.sym.Symbol):
+        # As a row, since MXNet's print_summary cannot show vectors that a node returns.
+        return mx.sym.expand_dims(_with_rank(x, 1), axis=0)
+    return _with_req(x)
+
+
+def _call(operator: str, data: Tensor, weight: Tensor, vectors: list[Tensor], **settings) -> Tensor:
+    """Call an operator that has a weight."""
+    data, vectors = _with_req(data), list(map(_vector_with_req, vectors))
+    if isinstance(data, mx.sym.Symbol):
+        inputs = [data, weight, *vectors, weight]
+        return getattr(mx.sym, operator)(*inputs, weight_twice=True, **settings)
+    return getattr(mx.nd, operator)(data, _with_req(weight), *vectors, **settings)
+
+
+def _set_slope_defaults(alpha: Tensor) -> None:
+    """Write the paper's initial slope and no weight decay into a variable that states neither.
+
+    Module reads them there. By its name alone it would start slopes at 1 or 0, and let them decay.
+    """
+    if isinstance(alpha, mx.sym.Symbol) and alpha.get_children() is None:
+        defaults = {"__init__": mx.init.Constant(0.25).dumps(), "__wd_mult__": "0.0"}
+        alpha._set_attr(**{k: v for k, v in defaults.items() if alpha.attr(k) is None})
 
 
 def _check_shape(name: str, shape: tuple[int, ...]) -> None:
@@ -95,7 +126,8 @@ def prelu(data: Tensor, alpha: Tensor, axis: int = 1) -> Tensor:
         Any shape with at least one axis; float16, float32 or float64.
     alpha : NDArray or Symbol
         Shape (C,), a slope for each channel, or (1,), one slope for all; the type of `data`, or
-        float32 beside float16 data. A variable of unknown shape becomes (C,).
+        float32 beside float16 data. A variable of unknown shape becomes (C,). One that states no
+        initialiser and no `wd_mult` gets 0.25 and 0.
     axis : int
         The channel axis of `data`; negative counts from the end.
 
@@ -118,9 +150,10 @@ def prelu(data: Tensor, alpha: Tensor, axis: int = 1) -> Tensor:
     MXNetError or a crash, before it calls an external operator.
     """
     F = _namespace(data=data, alpha=alpha)
+    _set_slope_defaults(alpha)
     if is_portable(data):
         return _builtin_prelu(data, alpha, axis)
-    return F.deeprect_prelu(_with_req(data), _with_req(_with_rank(alpha, 1)), axis=axis)
+    return F.deeprect_prelu(_with_req(data), _vector_with_req(alpha), axis=axis)
 
 
 def conv_prelu(
@@ -129,7 +162,6 @@ def conv_prelu(
     bias: Tensor,
     alpha: Tensor | None = None,
     pad: int = 0,
-    weight_accumulates: bool = True,
 ) -> Tensor:
     """Convolution of stride 1, bias and PReLU in one, by Winograd's algorithm on the CPU.
 
@@ -142,12 +174,10 @@ def conv_prelu(
     bias : NDArray or Symbol
         Shape (filters,).
     alpha : NDArray or Symbol, optional
-        Slopes of the rectifier, of shape (filters,), or (1,) for one that all share; a plain ReLU
-        if there is none.
+        Slopes of the rectifier, as for `prelu`, of shape (filters,), or (1,) for one that all
+        share; a plain ReLU if there is none.
     pad : int
         Rows and columns of zeros around the data, less than k.
-    weight_accumulates : bool
-        False: the caller promises that the weight's `grad_req` is not "add". That saves a copy.
 
     Returns
     -------
@@ -167,17 +197,17 @@ def conv_prelu(
     (5e-5 with kernels of 2). A NaN or an infinity in the data reaches all outputs of its tile.
     """
     tensors = {"data": data, "weight": weight, "bias": bias}
-    F = _namespace(**tensors if alpha is None else {**tensors, "alpha": alpha})
-    weight = _with_rank(weight, 4)
-    weight = _with_req(weight) if weight_accumulates else weight
-    inputs = [_with_req(data), weight, _with_req(_with_rank(bias, 1))]
+    _namespace(**tensors if alpha is None else {**tensors, "alpha": alpha})
+    vectors = [bias]
     if alpha is not None:
-        inputs.append(_with_req(_with_rank(alpha, 1)))
+        _set_slope_defaults(alpha)
+        vectors.append(alpha)
     activation = "relu" if alpha is None else "prelu"
-    return F.deeprect_conv_prelu(*inputs, pad=pad, activation=activation)
+    weight = _with_rank(weight, 4)
+    return _call("deeprect_conv_prelu", data, weight, vectors, pad=pad, activation=activation)
 
 
-def dense(data: Tensor, weight: Tensor, bias: Tensor, weight_accumulates: bool = True) -> Tensor:
+def dense(data: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """Fully-connected layer on the CPU: data times the transposed weight, plus the bias.
 
     Parameters
@@ -188,8 +218,6 @@ def dense(data: Tensor, weight: Tensor, bias: Tensor, weight_accumulates: bool =
         Shape (outputs, inputs).
     bias : NDArray or Symbol
         Shape (outputs,).
-    weight_accumulates : bool
-        False: the caller promises that the weight's `grad_req` is not "add". That saves a copy.
 
     Returns
     -------
@@ -203,10 +231,8 @@ def dense(data: Tensor, weight: Tensor, bias: Tensor, weight_accumulates: bool =
     MXNetError
         If shapes or types do not fit; the message names them.
     """
-    F = _namespace(data=data, weight=weight, bias=bias)
-    weight = _with_rank(weight, 2)
-    weight = _with_req(weight) if weight_accumulates else weight
-    return F.deeprect_dense(_with_req(data), weight, _with_req(_with_rank(bias, 1)))
+    _namespace(data=data, weight=weight, bias=bias)
+    return _call("deeprect_dense", data, _with_rank(weight, 2), [bias])
 
 
 def max_pool(data: Tensor, window: int, stride: int) -> Tensor:

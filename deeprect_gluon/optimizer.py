@@ -5,6 +5,8 @@ from __future__ import annotations
 import mxnet as mx
 import numpy as np
 
+from .errors import require
+
 # MXNet updates smaller parameters: several of them in one call.
 _SMALLEST = 1 << 16
 
@@ -51,3 +53,21 @@ class FusedSGD(mx.optimizer.SGD):
             )
         if rest:
             super()._update_impl(*map(list, zip(*rest)), multi_precision)
+
+
+def apply_multipliers(block: mx.gluon.SymbolBlock) -> None:
+    """Give the parameters of an imported net the `lr_mult` and `wd_mult` that its graph states.
+
+    SymbolBlock ignores them; weight decay then pushes the slopes of PReLUs to 0.
+
+    Parameters
+    ----------
+    block : SymbolBlock
+        As `SymbolBlock.imports` returns it.
+    """
+    require("block", block, mx.gluon.SymbolBlock)
+    stated = block._cached_graph[1].attr_dict()
+    for name, parameter in block.collect_params().items():
+        for multiplier in ("lr_mult", "wd_mult"):
+            value = stated.get(name, {}).get(f"__{multiplier}__", 1)
+            setattr(parameter, multiplier, float(value))

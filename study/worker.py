@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import os
 import subprocess
 import sys
 import time
@@ -53,7 +52,7 @@ def measure(run: Run, folder: Path) -> None:
         "config": run.config,
         "version": __version__,
         "commit": version,
-        "threads": int(os.environ["OMP_NUM_THREADS"]),
+        "threads": native.threads(),
         "isa": native.isa(),
         "seconds": round(time.perf_counter() - begun, 1),
         "result": result,

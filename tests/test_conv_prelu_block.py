@@ -55,17 +55,6 @@ def test_block(mode, fast, grad_req):
     assert_close([g.asnumpy() for g in gradients], [times * g for g in wanted[1:]])
 
 
-def test_grad_req_cannot_become_add_behind_a_graph():
-    block = block_of(problem(np.random.default_rng(9), 1, 3, 4, (5, 5), 3, 1), fast=True)
-    block.hybridize()
-    block(mx.nd.ones((1, 3, 5, 5)))
-    with pytest.raises(RuntimeError, match="hybridize"):
-        block.weight.grad_req = "add"
-    block.hybridize()
-    block.weight.grad_req = "add"
-    assert block.weight.grad_req == "add"
-
-
 @pytest.mark.parametrize("hybridize", [False, True])
 def test_one_input_of_nine_blocks(hybridize):
     """MXNet adds up the gradients of a tensor with many consumers in another way."""
@@ -183,5 +172,5 @@ def test_export(portable, tmp_path):
 
 
 def test_unknown_activation():
-    with pytest.raises(ValueError, match="unknown activation 'elu'"):
+    with pytest.raises(ValueError, match="activation must be one of .*, got 'elu'"):
         ConvPReLU(4, 3, activation="elu")

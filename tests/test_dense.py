@@ -155,7 +155,7 @@ def test_error_of_type():
 @pytest.mark.parametrize("activation", [None, "tanh"])
 @pytest.mark.parametrize("in_units", [0, 24])
 def test_block_is_gluon_s(hybridize, activation, in_units):
-    block = Dense(5, True, activation=activation, in_units=in_units, prefix="fc_")
+    block = Dense(5, fast=True, activation=activation, in_units=in_units, prefix="fc_")
     plain = mx.gluon.nn.Dense(5, activation=activation, in_units=24, prefix="fc_")
     block.initialize(mx.init.Normal(1))
     if hybridize:
@@ -192,14 +192,3 @@ def test_when_the_operator_is_used(arguments, ours):
     block = Dense(**arguments)
     graph = block(mx.sym.var("data")).tojson()
     assert ("deeprect_dense" in graph, "FullyConnected" in graph) == (ours, not ours)
-
-
-def test_late_grad_req_add_needs_a_new_graph():
-    block = Dense(4, True, in_units=3)
-    block.initialize()
-    block.hybridize()
-    block(mx.nd.ones((1, 3)))
-    with pytest.raises(RuntimeError, match="hybridize"):
-        block.weight.grad_req = "add"
-    block.hybridize()
-    block.weight.grad_req = "add"

@@ -142,7 +142,7 @@ def test_error_of_type():
 @pytest.mark.parametrize("fast", [None, True, False])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_block_is_gluon_s(hybridize, fast, dtype):
-    block, plain = MaxPool2D(3, 2, fast), mx.gluon.nn.MaxPool2D(3, 2)
+    block, plain = MaxPool2D(3, 2, fast=fast), mx.gluon.nn.MaxPool2D(3, 2)
     results = []
     for net in (block, plain):
         net.cast(dtype)
@@ -161,4 +161,4 @@ def test_block_is_gluon_s(hybridize, fast, dtype):
 
 @pytest.mark.parametrize(("fast", "operator"), [(True, "deeprect_max_pool"), (False, "Pooling")])
 def test_which_operator_is_used(fast, operator):
-    assert f'"op": "{operator}"' in MaxPool2D(2, 2, fast)(mx.sym.var("data")).tojson()
+    assert f'"op": "{operator}"' in MaxPool2D(2, 2, fast=fast)(mx.sym.var("data")).tojson()

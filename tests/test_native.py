@@ -41,9 +41,48 @@ def test_the_users_own_number_of_threads_stays(order, helpers):
     assert helpers(order, "3") == [2, 2]
 
 
-@pytest.mark.parametrize("count", [0, -1, 1025, 50_000])
+NAMES = ["OMP_NUM_THREADS", "MXNET_EXEC_INPLACE_GRAD_SUM_CAP"]
+
+
+@pytest.mark.parametrize("order", ORDERS, ids=["mxnet first", "deeprect_gluon first"])
+@pytest.mark.parametrize("mine", [None, "3"])
+def test_child_processes_inherit_what_the_user_set_and_no_more(order, mine):
+    """Importing the package gave every child of a launcher all cores."""
+    environment = {k: v for k, v in os.environ.items() if k not in NAMES}
+    if mine:
+        environment.update(dict.fromkeys(NAMES, mine))
+    program = (
+        f"import {order[0]}, {order[1]}, subprocess, deeprect_gluon as dg\n"
+        "print(dg.native.threads(), flush=True)\n"
+        "subprocess.run(['env'])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", program],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    threads, *lines = done.stdout.splitlines()
+    assert int(threads) == int(mine or CORES)
+    inherited = dict(line.split("=", 1) for line in lines if "=" in line)
+    assert {name: inherited.get(name) for name in NAMES} == dict.fromkeys(NAMES, mine)
+
+
+def test_a_low_cap_of_the_users_is_warned_of(run_program):
+    """It was overwritten; left as it is, it makes the gradients of many consumers wrong."""
+    remedy = "MXNET_EXEC_INPLACE_GRAD_SUM_CAP=100000000"
+    program = "gradient_sums"
+    assert run_program(program, MXNET_EXEC_INPLACE_GRAD_SUM_CAP=None) == "True\n"
+    assert run_program(program, MXNET_EXEC_INPLACE_GRAD_SUM_CAP="100000000") == "True\n"
+    right, warning = run_program(program, MXNET_EXEC_INPLACE_GRAD_SUM_CAP="4").splitlines()
+    assert right == "False"
+    assert remedy in warning
+
+
+@pytest.mark.parametrize("count", [0, -1, 1025, 50_000, 2.5])
 def test_a_number_of_threads_that_ended_the_process(count):
-    with pytest.raises(ValueError, match=f"count={count}: an operator runs in 1 to 1024 threads"):
+    with pytest.raises(ValueError, match=f"count must be .*, got {count}"):
         dg.native.set_threads(count)
 
 

@@ -93,6 +93,8 @@ def get_model(
         If no copy of the store can be read, or the cache cannot be written.
     """
     name = models.Config(name).name  # raises if the name is unknown
+    if not isinstance(pretrained, (bool, str)):
+        raise TypeError(f"pretrained={pretrained!r} is neither True, False nor the name of weights")
     if isinstance(classes, str):
         raise TypeError(f"classes={classes!r} is one name; give a number or a sequence of names")
     names = tuple(classes) if isinstance(classes, Iterable) else None

@@ -7,6 +7,7 @@ from typing import Iterator
 import mxnet as mx
 import numpy as np
 
+from ..errors import require, whole
 from ..models import Config, DeepRect
 from ..nn import SpatialPyramidPooling
 from . import tiling
@@ -42,6 +43,15 @@ def dense_probabilities(
         Probabilities. Windows are as large as the last map of the net's input, 14x14 for A, B and C
         at 224 pixels; the distance between them is 1.
     """
+    require("net", net, DeepRect)
+    require("x", x, mx.nd.NDArray)
+    whole("max_windows", max_windows, 1)
+    whole("tile", tile, 1)
+    least = net.config["input_size"]
+    if x.ndim != 4 or min(x.shape[2:]) < least:
+        raise ValueError(
+            f"x has shape {x.shape}; it must be (N, C, H, W) of {least} pixels or more"
+        )
     layers = list(net.features._children.values())
     position = [isinstance(layer, SpatialPyramidPooling) for layer in layers].index(True)
     pyramid = layers[position]

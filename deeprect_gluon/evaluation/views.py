@@ -12,10 +12,12 @@ from typing import Callable, Sequence
 import mxnet as mx
 import numpy as np
 
+from ..errors import require, whole
 from ..images import center_crop, normalise, resize_shorter, ten_crops
 from ..models import Config, DeepRect
 from .dense import dense_probabilities
 
+_LONGEST_SIDE = 1 << 14  # pixels
 View = Callable[..., np.ndarray]
 
 
@@ -29,10 +31,20 @@ def _to_input(net: DeepRect, images: np.ndarray) -> mx.nd.NDArray:
     return x.as_in_context(net.output.weight.list_ctx()[0])
 
 
+def _check(net: DeepRect, image: np.ndarray) -> None:
+    require("net", net, DeepRect)
+    require("image", image, np.ndarray)
+    if image.dtype != np.uint8 or image.ndim != 3 or 0 in image.shape:
+        raise ValueError(
+            f"image is of {image.dtype} and shape {image.shape}; it must be uint8 (H, W, C)"
+        )
+
+
 def _resized(net: DeepRect, image: np.ndarray, side: int | None) -> np.ndarray:
     """Resize for crops of the net's input size; by default with the paper's ratio, 256 to 224."""
+    _check(net, image)
     size = net.config["input_size"]
-    side = round(size * 256 / 224) if side is None else side
+    side = round(size * 256 / 224) if side is None else whole("side", side, 1, _LONGEST_SIDE)
     if side < size:
         raise ValueError(f"a shorter side of {side} pixels has no crop of {size}x{size}")
     return resize_shorter(image, side)
@@ -80,9 +92,12 @@ def dense_view(
     ValueError
         If a scale is too small for the net's window.
     """
+    _check(net, image)
+    require("scales", scales, tuple, list)
     config = Config(**net.config)
     probabilities = []
     for scale in scales:
+        whole("a scale", scale, 1, _LONGEST_SIDE)
         if config.map_size(scale) < config.map_size():
             raise ValueError(
                 f"at a scale of {scale} the last map is {config.map_size(scale)} high, less than "
@@ -109,6 +124,7 @@ def ensemble(
     arguments : dict
         Further arguments of `view`.
     """
+    require("nets", nets, tuple, list)
     return np.mean([view(net, image, **arguments) for net in nets], axis=0)
 
 
@@ -123,6 +139,7 @@ def top_errors(
     labels : ndarray of int, shape (N,)
     top : sequence of int
     """
+    require("probabilities", probabilities, np.ndarray)
     ranked = np.argsort(-probabilities, axis=1, kind="stable")
     hits = ranked == np.asarray(labels)[:, None]
     return {k: float(1 - hits[:, :k].any(axis=1).mean()) for k in top}

@@ -107,7 +107,9 @@ def _boolean(text: str) -> bool:
 
 
 def _guess(text: str) -> Any:
-    """Return the number in a text, or the text: libraries do not declare their arguments."""
+    """Return the boolean or number in a text, or it: libraries do not declare their arguments."""
+    if text in ("True", "False"):
+        return text == "True"
     try:
         return _number(text)
     except ValueError:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
+import math
 import struct
-from typing import Mapping, Sequence
+from typing import Dict, Mapping, NamedTuple, Sequence
 
 import mxnet as mx
 import numpy as np
 
 from .. import native
+from ..errors import one_of, require, whole
 from .parameters import aligned, set_first_value
 
 _normal = native.function(
@@ -32,6 +34,33 @@ def _fill_normal(out: np.ndarray, std: float, seed: int, name: str) -> None:
     _normal(out, out.size, std, key)
 
 
+class Geometry(NamedTuple):
+    """What the shape of a convolution's weight does not tell."""
+
+    groups: int = 1
+    channels_last: bool = False
+    transposed: bool = False
+
+    def fans(self, shape: tuple[int, ...]) -> tuple[int, int]:
+        """Return the number of inputs that an output depends on, and of outputs of an input.
+
+        As in the paper, strides do not count. The first axis of a weight is that of all outputs,
+        or of all inputs if transposed; the other is that of the inputs, or outputs, of a group.
+        """
+        other = shape[-1 if self.channels_last else 1]
+        kernel = math.prod(shape) // (shape[0] * other)
+        fans = kernel * other, kernel * shape[0] // self.groups
+        return fans[::-1] if self.transposed else fans
+
+
+class Slopes(Dict[str, float]):
+    """Slopes by the names of the weights, with the geometry of convolutions; plain by default."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.geometry: dict[str, Geometry] = {}
+
+
 @mx.init.register
 class MSRA(mx.init.Initializer):
     """Gaussian weights that keep the variance of the signals (He et al. 2015, section 2.2).
@@ -49,13 +78,17 @@ class MSRA(mx.init.Initializer):
     Parameters
     ----------
     slope : float or mapping of str to float
-        a, for all weights or by the name of the parameter: see `rectifier_slopes`.
+        a, for all weights or by the name of the parameter. What `rectifier_slopes` returns also
+        holds the groups and layouts of convolutions; without it, weights are taken for those of
+        convolutions without groups, in MXNet's own layout (out, in, kernel...).
     fan : {"in", "out"}
         n.
     seed : int
         At least 0.
     stds : mapping of str to float, optional
         Standard deviations given by hand, by the name of the parameter.
+    geometry : mapping of str to Geometry, optional
+        By the name of the parameter; by default that of the slopes.
 
     Raises
     ------
@@ -74,17 +107,28 @@ class MSRA(mx.init.Initializer):
         fan: str = "in",
         seed: int = 0,
         stds: Mapping[str, float] | None = None,
+        geometry: Mapping[str, Sequence] | None = None,
     ):
-        if fan not in ("in", "out"):
-            raise ValueError(f"fan must be 'in' or 'out', got {fan!r}")
-        if isinstance(seed, bool) or int(seed) != seed or seed < 0:
-            raise ValueError(f"seed must be a whole number of at least 0, got {seed!r}")
-        slope = dict(slope) if isinstance(slope, Mapping) else float(slope)
-        super().__init__(slope=slope, fan=fan, seed=int(seed), stds=dict(stds or {}))
-        self.slope, self.fan, self.seed, self.stds = slope, fan, int(seed), dict(stds or {})
+        one_of("fan", fan, "in", "out")
+        seed = whole("seed", seed, 0, 2**128)
+        require("stds", stds, Mapping, type(None))
+        if not isinstance(slope, (int, float, Mapping)):
+            raise ValueError(f"slope must be a number, or numbers by name, got {slope!r}")
+        if geometry is None:
+            geometry = getattr(slope, "geometry", {})
+        self.slope: float | dict[str, float] = (
+            dict(slope) if isinstance(slope, Mapping) else float(slope)
+        )
+        self.fan: str = fan
+        self.seed: int = seed
+        self.stds: dict[str, float] = dict(stds or {})
+        self.geometry: dict[str, Geometry] = {n: Geometry(*g) for n, g in geometry.items()}
+        super().__init__(
+            slope=self.slope, fan=fan, seed=self.seed, stds=self.stds, geometry=self.geometry
+        )
 
     def std(self, name: str, shape: tuple[int, ...]) -> float:
-        """Return the standard deviation for a weight of shape (out, in, kernel...)."""
+        """Return the standard deviation for a weight."""
         if name in self.stds:
             return self.stds[name]
         if len(shape) < 2:
@@ -97,8 +141,8 @@ class MSRA(mx.init.Initializer):
                 f"no slope is given for {name!r}; make the mapping with rectifier_slopes(net)"
             )
         slope = self.slope[name] if isinstance(self.slope, dict) else self.slope
-        fan = np.prod(shape[2:]) * shape[1 if self.fan == "in" else 0]
-        return float(np.sqrt(2 / ((1 + slope**2) * fan)))
+        fans = self.geometry.get(name, Geometry()).fans(shape)
+        return math.sqrt(2 / ((1 + slope**2) * fans[self.fan == "out"]))
 
     def _init_weight(self, name, arr):
         values = np.empty(arr.shape, np.float32)

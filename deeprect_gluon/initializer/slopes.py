@@ -2,56 +2,104 @@
 
 from __future__ import annotations
 
-from typing import Iterator, Mapping
+import json
+import math
+import warnings
 
 import mxnet as mx
+import numpy as np
 
-from .msra import MSRA
+from ..errors import one_of, require
+from ..operators import portable_operators
+from .msra import MSRA, Geometry, Slopes
 
-
-def _initial_slope(alpha: mx.gluon.Parameter) -> float:
-    probe = mx.nd.empty((1,))
-    mx.init.Zero()(mx.init.InitDesc(alpha.name, {"__init__": alpha.init}), probe)
-    return float(probe.asscalar())
-
-
-def _weights_and_rectifiers(block: mx.gluon.Block) -> Iterator[str | float]:
-    """Yield the names of weights and the slopes of rectifiers, in the order of the blocks."""
-    own = block._reg_params
-    if isinstance(block, mx.gluon.nn.Activation):
-        if block._act_type != "relu":
-            raise ValueError(
-                f"{block.name} is a {block._act_type}; the slopes of MSRA are for rectifiers only"
-            )
-        yield 0.0
-    elif isinstance(block, mx.gluon.nn.LeakyReLU):
-        yield float(block._alpha)
-    if "weight" in own:
-        yield str(own["weight"].name)
-    if "alpha" in own:
-        yield _initial_slope(own["alpha"])
-    for child in block._children.values():
-        yield from _weights_and_rectifiers(child)
+_LAYERS = ("Convolution", "Deconvolution", "FullyConnected")
+# Neither linear nor rectifiers: also what nets of functions make Swish and GELU of.
+_OTHERS = ("sigmoid", "tanh", "softsign", "erf", "hard_sigmoid", "exp", "square")
 
 
-def rectifier_slopes(net: mx.gluon.Block) -> dict[str, float]:
+def _initial_slope(parameter: mx.gluon.Parameter) -> float:
+    """Return the root of the mean square of slopes that are set, or will be."""
+    if parameter._data is not None:
+        return float(np.sqrt(np.square(parameter.data().asnumpy()).mean()))
+    rule = parameter.init
+    if isinstance(rule, str):
+        rule = mx.init.create(rule)
+    if isinstance(rule, mx.init.Constant):
+        return float(np.sqrt(np.mean(np.square(np.asarray(rule.value, float)))))
+    if isinstance(rule, (mx.init.Zero, mx.init.One)):
+        return float(isinstance(rule, mx.init.One))
+    raise ValueError(
+        f"the initial slopes {parameter.name} are random, or not known; initialise them first"
+    )
+
+
+def _rectifier(node: dict, inputs: list[dict], parameters: mx.gluon.ParameterDict) -> float | None:
+    """Return the slope of a rectifier; None if the node is none, but linear."""
+    op, attrs = node["op"], node.get("attrs", {})
+    kind = attrs.get("act_type", "leaky" if op == "LeakyReLU" else op)
+    if kind == "relu" or (op == "_maximum_scalar" and float(attrs["scalar"]) == 0):
+        return 0.0
+    if op == "clip" and float(attrs["a_min"]) == 0:  # ReLU6
+        return 0.0
+    if kind == "leaky":
+        return float(attrs.get("slope", 0.25))
+    if kind == "prelu":
+        return _initial_slope(parameters[inputs[1]["name"]])
+    if op in ("Activation", "LeakyReLU") or op in _OTHERS:
+        raise ValueError(f"{node['name']} is a {kind}; the slopes of MSRA are for rectifiers only")
+    return None
+
+
+def _trace(net: mx.gluon.Block) -> list[dict]:
+    try:
+        with portable_operators():
+            symbol = net(mx.sym.var("data"))
+    except Exception as error:
+        raise ValueError(
+            f"{net.name} cannot be called with a Symbol as its only input; give MSRA the slopes by "
+            "the names of the weights"
+        ) from error
+    outputs = symbol if isinstance(symbol, (list, tuple)) else [symbol]
+    return json.loads(mx.sym.Group(outputs).tojson())["nodes"]
+
+
+def _geometry(node: dict) -> Geometry:
+    attrs = node.get("attrs", {})
+    return Geometry(
+        int(attrs.get("num_group", 1)),
+        attrs.get("layout", "").endswith("C"),
+        node["op"] == "Deconvolution",
+    )
+
+
+def rectifier_slopes(net: mx.gluon.Block) -> Slopes:
     """Return the initial slope of the rectifier that belongs to each weight of a network.
 
     Parameters
     ----------
     net : Block
-        Its layers are taken in the order of its children: that of a sequential network.
+        It can be called with one Symbol. Blocks, functions and lambdas count alike.
 
     Returns
     -------
     dict of str to float
-        By the name of the weight: 0 for a ReLU, the slope of a leaky one, the initial slope of a
-        PReLU; 1, the linear case of Eqn 15, for a layer that another follows without a rectifier.
+        By the name of the weight: 0 for a ReLU and a ReLU6, the slope of a leaky one, the initial
+        slope of a PReLU (the root of the mean square, if they differ); 1, the linear case of
+        Eqn 15, for a layer that another follows without a rectifier. Normalisation, pooling, sums
+        and the like may stand between a layer and its rectifier. The dictionary also holds the
+        groups and layouts of the convolutions, for `MSRA`.
 
     Raises
     ------
     ValueError
-        If an activation is not a rectifier.
+        If an activation is not a rectifier, if initial slopes are random, or if the net cannot be
+        called with a Symbol.
+
+    Warns
+    -----
+    UserWarning
+        If a weight belongs to an operator other than a convolution or a fully-connected layer.
 
     Notes
     -----
@@ -60,21 +108,36 @@ def rectifier_slopes(net: mx.gluon.Block) -> dict[str, float]:
     rectifiers are of the same kind, the two are equal. No rectifier follows the last layer: it
     takes the slope of the one before it.
     """
-    slopes: dict[str, float] = {}
-    waiting: str | None = None  # the weight whose rectifier has not come yet
+    require("net", net, mx.gluon.Block)
+    slopes = Slopes()
     last = 1.0
-    for found in _weights_and_rectifiers(net):
-        if isinstance(found, float):
-            last = found
-            if waiting:
-                slopes[waiting] = found
-            waiting = None
-        else:
-            if waiting:
-                slopes[waiting] = 1.0
-            waiting = found
-    if waiting:
-        slopes[waiting] = last
+    waiting: list[dict[str, None]] = []  # by node: the weights whose rectifier has not come yet
+    nodes, parameters = _trace(net), net.collect_params()
+    for node in nodes:
+        inputs = [nodes[i] for i, *_ in node["inputs"]]
+        reaching = {name: None for i, *_ in node["inputs"] for name in waiting[i]}
+        weights = [n["name"] for n in inputs if n["op"] == "null" and n["name"].endswith("weight")]
+        if weights:
+            slopes.update({name: 1.0 for name in reaching if math.isnan(slopes[name])})
+            if node["op"] not in _LAYERS:
+                warnings.warn(
+                    f"{weights[0]} belongs to {node['op']}, which MSRA does not know; it is drawn "
+                    "as that of a fully-connected layer or of a convolution without groups",
+                    stacklevel=2,
+                )
+            for name in weights:
+                slopes.setdefault(name, math.nan)
+                slopes.geometry[name] = _geometry(node)
+            waiting.append(dict.fromkeys(weights))
+            continue
+        slope = _rectifier(node, inputs, parameters)
+        if slope is None:
+            waiting.append(reaching)
+            continue
+        last = slope
+        slopes.update({name: slope for name in reaching if math.isnan(slopes[name])})
+        waiting.append({})
+    slopes.update({name: last for name, slope in slopes.items() if math.isnan(slope)})
     return slopes
 
 
@@ -125,10 +188,9 @@ def initialize(
     ctx : Context, optional
         By default the CPU.
     """
-    slopes: dict[str, Mapping[str, float] | float] = {
+    slopes: dict[str, Slopes | float] = {
         "msra": rectifier_slopes(net),
         "xavier": 1.0,
     }
-    if rule not in slopes:
-        raise ValueError(f"init={rule!r} is not known; use 'msra' or 'xavier'")
+    one_of("init", rule, *slopes)
     net.initialize(MSRA(slopes[rule], fan=fan, seed=seed), ctx=ctx, force_reinit=True)

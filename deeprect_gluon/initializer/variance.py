@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Callable, Iterator, NamedTuple
 
@@ -10,7 +9,9 @@ import mxnet as mx
 import numpy as np
 from mxnet.gluon import nn
 
+from ..errors import require, whole
 from ..nn import ConvPReLU
+from .msra import Geometry
 
 
 @dataclass
@@ -65,11 +66,11 @@ class _Step(NamedTuple):
     run: Callable[[mx.nd.NDArray], mx.nd.NDArray]
     weight: mx.gluon.Parameter | None = None
     gain: float = 1.0
+    geometry: Geometry = Geometry()
 
-
-def _fans(weight: mx.gluon.Parameter) -> tuple[int, int]:
-    shape = weight.shape
-    return math.prod(shape[1:]), shape[0] * math.prod(shape[2:])
+    def fans(self) -> tuple[int, int]:
+        assert self.weight is not None
+        return self.geometry.fans(self.weight.shape)
 
 
 def _slope_gain(alpha: mx.gluon.Parameter) -> float:
@@ -107,7 +108,13 @@ def _steps(block: mx.gluon.Block) -> Iterator[_Step]:
     elif "alpha" in own:
         yield _Step(block, gain=_slope_gain(own["alpha"]))
     else:
-        yield _Step(block, own.get("weight"))
+        settings = getattr(block, "_kwargs", {})  # of Gluon's convolutions
+        geometry = Geometry(
+            settings.get("num_group", 1),
+            settings.get("layout", "").endswith("C"),
+            getattr(block, "_op_name", None) == "Deconvolution",
+        )
+        yield _Step(block, own.get("weight"), geometry=geometry)
 
 
 def _mean_square(x: mx.nd.NDArray) -> float:
@@ -143,6 +150,9 @@ def variance_report(net: mx.gluon.Block, x: mx.nd.NDArray, seed: int = 0) -> Var
     ValueError
         If the network is not such a sequence, or has no weights.
     """
+    require("net", net, mx.gluon.Block)
+    require("x", x, mx.nd.NDArray)
+    seed = whole("seed", seed, 0, 2**63)
     net(x)  # gives deferred parameters their shapes and values
     passed = []
     for step in _steps(net):
@@ -160,7 +170,7 @@ def variance_report(net: mx.gluon.Block, x: mx.nd.NDArray, seed: int = 0) -> Var
         (gradient,) = mx.autograd.grad(y, [x], [gradient], train_mode=True)
         expected *= step.gain
         if step.weight is not None:
-            expected *= _fans(step.weight)[1] * _mean_square(step.weight.data())
+            expected *= step.fans()[1] * _mean_square(step.weight.data())
             backward.append((_mean_square(gradient), expected))
 
     layers = []
@@ -168,7 +178,7 @@ def variance_report(net: mx.gluon.Block, x: mx.nd.NDArray, seed: int = 0) -> Var
     for step, _, y in passed:
         expected *= step.gain
         if step.weight is not None:
-            fan_in, fan_out = _fans(step.weight)
+            fan_in, fan_out = step.fans()
             weight = _mean_square(step.weight.data())
             expected *= fan_in * weight
             forward = (_mean_square(y), expected)

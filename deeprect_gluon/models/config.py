@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import InitVar, dataclass
+from numbers import Real
 from typing import Any, Mapping, Sequence
 
 from ..errors import suggest
@@ -23,10 +25,21 @@ def _choose(value: str, known: Sequence[str], what: str) -> str:
     return value.lower()
 
 
+def _is_number(value: Any) -> bool:
+    """Return whether a value is a finite number; Python counts True as 1."""
+    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+
+
 def _whole(value: Any, what: str) -> int:
-    if isinstance(value, bool) or int(value) != value or value < 1:
+    if not _is_number(value) or int(value) != value or value < 1:
         raise ValueError(f"{what} must be a whole number of at least 1, got {value!r}")
     return int(value)
+
+
+def _wholes(values: Any, field: str, what: str) -> tuple[int, ...]:
+    if not isinstance(values, (tuple, list)):
+        raise ValueError(f"{field} must be a sequence of numbers such as (2, 1), got {values!r}")
+    return tuple(_whole(n, what) for n in values)
 
 
 @dataclass
@@ -83,14 +96,13 @@ class Config:
         self.stem = _choose(self.stem, list(architecture.stems), f"stem for {self.name}")
         for field in ("classes", "in_channels", "input_size"):
             setattr(self, field, _whole(getattr(self, field), field))
-        if not 0 <= self.dropout < 1:
+        if not _is_number(self.dropout) or not 0 <= self.dropout < 1:
             raise ValueError(f"dropout must be at least 0 and less than 1, got {self.dropout!r}")
-        if not self.width > 0:
+        if not _is_number(self.width) or not self.width > 0:
             raise ValueError(f"width must be positive, got {self.width!r}")
-        self.hidden = tuple(_whole(n, "a hidden layer's size") for n in self.hidden)
-        self.pyramid = tuple(
-            _whole(n, "a pyramid level") for n in self.pyramid or architecture.pyramid
-        )
+        self.hidden = _wholes(self.hidden, "hidden", "a hidden layer's size")
+        pyramid = () if self.pyramid is None else self.pyramid
+        self.pyramid = _wholes(pyramid, "pyramid", "a pyramid level") or architecture.pyramid
         if self.map_size() < max(self.pyramid):
             raise ValueError(
                 f"input_size={self.input_size} is too small for {self.name} with the pyramid "

@@ -8,6 +8,7 @@ from typing import Any
 import mxnet as mx
 from mxnet.gluon import nn
 
+from ..errors import require
 from ..images import Preprocess
 from ..initializer import MSRA
 from ..nn import ConvPReLU, Dense, MaxPool2D, PReLU, SpatialPyramidPooling
@@ -52,6 +53,7 @@ class DeepRect(mx.gluon.HybridBlock):
     """
 
     def __init__(self, config: Config, prefix: str | None = None, fast: bool | None = None):
+        require("prefix", prefix, str, type(None))
         super().__init__(prefix=f"{config.name}_" if prefix is None else prefix)
         self.config: dict[str, Any] = {
             k: list(v) if isinstance(v, tuple) else v for k, v in asdict(config).items()
@@ -64,7 +66,7 @@ class DeepRect(mx.gluon.HybridBlock):
                 units = self._add_trunk(config, fast)
                 units = self._add_hidden(config, units, fast)
             prefix = f"fc{len(config.hidden) + 1}_"
-            self.output = Dense(config.classes, fast, in_units=units, prefix=prefix)
+            self.output = Dense(config.classes, fast=fast, in_units=units, prefix=prefix)
 
     def _add_trunk(self, config: Config, fast: bool | None) -> int:
         """Add the convolutions and the pyramid; return the length of its output.
@@ -75,7 +77,7 @@ class DeepRect(mx.gluon.HybridBlock):
         for layer in config.layers:
             if isinstance(layer, MaxPool):
                 self.features.add(
-                    MaxPool2D(layer.kernel, layer.stride, fast, prefix=f"pool{stage}_")
+                    MaxPool2D(layer.kernel, layer.stride, fast=fast, prefix=f"pool{stage}_")
                 )
                 stage, position = stage + 1, 0
                 continue
@@ -95,14 +97,14 @@ class DeepRect(mx.gluon.HybridBlock):
             )
             channels = layer.filters
         self.features.add(
-            SpatialPyramidPooling(config.pyramid, config.map_size(), fast, prefix="spp_")
+            SpatialPyramidPooling(config.pyramid, config.map_size(), fast=fast, prefix="spp_")
         )
         return channels * sum(n * n for n in config.pyramid)
 
     def _add_hidden(self, config: Config, units: int, fast: bool | None) -> int:
         for i, size in enumerate(config.hidden, start=1):
             self.features.add(
-                Dense(size, fast, in_units=units, prefix=f"fc{i}_"),
+                Dense(size, fast=fast, in_units=units, prefix=f"fc{i}_"),
                 _activation(config.activation, size, f"fc{i}_"),
                 nn.Dropout(config.dropout),
             )
@@ -118,6 +120,11 @@ class DeepRect(mx.gluon.HybridBlock):
 
     def forward(self, x):
         expected = (self.config["in_channels"], *2 * (self.config["input_size"],))
+        if isinstance(x, mx.nd.NDArray) and x.shape == expected:
+            raise ValueError(
+                f"{self.config['name']} takes a batch of images, got one of shape {x.shape}; "
+                "x.expand_dims(0) adds the axis of the batch"
+            )
         if isinstance(x, mx.nd.NDArray) and x.shape[1:] != expected:
             raise ValueError(
                 f"{self.config['name']} was built for images of shape {expected}, got a batch of "

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import mxnet as mx
 
+from ..errors import require, whole
 from ..operators import portable_operators
 
 
@@ -61,12 +62,18 @@ def summary(net: mx.gluon.HybridBlock, input_shape: tuple[int, ...] | None = Non
         One row for each layer with parameters, its activation included, and for each pooling.
         Convolutions and fully-connected layers count as multiply-adds, as in the paper's Table 3.
     """
+    require("net", net, mx.gluon.HybridBlock)
+    require("input_shape", input_shape, tuple, list, type(None))
     if input_shape is None:
         size = net.config["input_size"]
         input_shape = (net.config["in_channels"], size, size)
+    input_shape = tuple(whole("an extent of input_shape", n, 1) for n in input_shape)
     with portable_operators():  # a node for each layer and for each activation
         graph = net(mx.sym.Variable("data")).get_internals()
-    argument_shapes, output_shapes, _ = graph.infer_shape(data=(1, *input_shape))
+    try:
+        argument_shapes, output_shapes, _ = graph.infer_shape(data=(1, *input_shape))
+    except mx.MXNetError as error:
+        raise ValueError(f"{net.name} takes no images of shape {input_shape}") from error
     shapes = dict(zip(graph.list_arguments(), argument_shapes))
     outputs = dict(zip(graph.list_outputs(), output_shapes))
     nodes = json.loads(graph.tojson())["nodes"]

@@ -14,6 +14,7 @@ from typing import Mapping, Sequence
 import mxnet as mx
 import numpy as np
 
+from ..errors import require
 from ..files import write_atomically
 from ..initializer.parameters import set_first_value
 from .network import DeepRect
@@ -189,6 +190,8 @@ def load_weights(
         if the file is damaged; or if a parameter that is to stay has no value. The net is unchanged
         then.
     """
+    require("net", net, DeepRect)
+    require("source", source, DeepRect, Path, str, Mapping)
     if isinstance(source, DeepRect):
         own = source._collect_params_with_prefix()
         found = {name: parameter.data().asnumpy() for name, parameter in own.items()}

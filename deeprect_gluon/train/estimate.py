@@ -37,7 +37,7 @@ from .schedule import Schedule
 _FLOAT = 4  # bytes
 _PASSES = 3  # forward, backward by data, backward by weights
 # Operators whose output is the memory of their input.
-_VIEWS = ("null", "_copy", "Flatten", "Reshape")
+_VIEWS = ("null", "_copy", "Flatten", "Reshape", "expand_dims")
 
 
 @dataclass(frozen=True)

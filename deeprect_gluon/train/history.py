@@ -20,6 +20,7 @@ from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 from tensorboardX.summary import scalar
 
+from .. import native
 from ..files import write_atomically
 from ..models.weights import write_params
 from ..version import __version__
@@ -203,7 +204,7 @@ class Run:
             "command": shlex.join(["python", *sys.argv]),
             "version": __version__,
             # Sums inside MXNet may round differently with another number of threads.
-            "threads": int(os.environ["OMP_NUM_THREADS"]),
+            "threads": native.threads(),
             **more,
         }
 

@@ -11,15 +11,16 @@ namespace {
 
 struct ConvPReLUOperator : Operator {
   static constexpr const char* kName = "deeprect_conv_prelu";
-  static constexpr const char* kInputs[] = {"data", "weight", "bias", "alpha"};
+  static constexpr const char* kInputs[] = {"data", "weight", "bias", "alpha", "weight"};
   int pad;
-  bool relu;
+  bool relu, twice;
 
   explicit ConvPReLUOperator(AttributeReader& read)
       : pad(read.integer("pad", {0, 2}, "0, 1 or 2, and less than the kernel", 0)),
-        relu(read.choice("activation", {"prelu", "relu"}, "prelu, or relu without alpha") == 1) {}
+        relu(read.choice("activation", {"prelu", "relu"}, "prelu, or relu without alpha") == 1),
+        twice(reads_weight_twice(read)) {}
 
-  int absent_inputs() const { return relu ? 1 : 0; }
+  int absent_inputs() const { return relu + !twice; }
 
   Shape infer_shape(std::vector<Shape>& in) const {
     const Shape& data = in[0];
@@ -46,6 +47,7 @@ struct ConvPReLUOperator : Operator {
     }
     infer_vector("bias", weight[0], "filter", &in[2]);
     if (!relu) infer_vector("alpha", weight[0], "filter", &in[3], "slope");
+    if (twice) in.back() = weight;
     return {data[0], weight[0], data[2] + padding + 1 - kernel, data[3] + padding + 1 - kernel};
   }
 
@@ -57,6 +59,7 @@ struct ConvPReLUOperator : Operator {
     conv_prelu_backward(layer_of(in, 1), in.back().data<float>(), in[0].data<float>(),
                         {out[0].data<float>(), out[1].data<float>(), out[2].data<float>(),
                          relu ? nullptr : out[3].data<float>()});
+    if (twice) fill_zeros(out.back());
   }
 
  private:

@@ -14,9 +14,12 @@ namespace {
 
 struct DenseOperator : Operator {
   static constexpr const char* kName = "deeprect_dense";
-  static constexpr const char* kInputs[] = {"data", "weight", "bias"};
+  static constexpr const char* kInputs[] = {"data", "weight", "bias", "weight"};
+  bool twice;
 
-  explicit DenseOperator(AttributeReader&) {}
+  explicit DenseOperator(AttributeReader& read) : twice(reads_weight_twice(read)) {}
+
+  int absent_inputs() const { return !twice; }
 
   Shape infer_shape(std::vector<Shape>& in) const {
     const Shape& data = in[0];
@@ -32,6 +35,7 @@ struct DenseOperator : Operator {
            " it must be (outputs, " + std::to_string(inputs) + ")");
     }
     infer_vector("bias", weight[0], "output", &in[2]);
+    if (twice) in[3] = weight;
     return {data[0], weight[0]};
   }
 
@@ -42,6 +46,7 @@ struct DenseOperator : Operator {
   void backward(Tensors& in, Tensors& out, const OpResource&) const {
     dense_backward(dense_of(in[1], in[2]), in[0].data<float>(),
                    {out[0].data<float>(), out[1].data<float>(), out[2].data<float>()});
+    if (twice) fill_zeros(out[3]);
   }
 
  private:

@@ -98,6 +98,20 @@ void AttributeReader::refuse_others(const char* const* inputs, int count) const 
   }
 }
 
+bool reads_weight_twice(AttributeReader& read) {
+  return read.choice("weight_twice", {"False", "True"}, "True or False") == 1;
+}
+
+void fill_zeros(MXTensor& tensor) {
+  constexpr int64_t kChunk = 1 << 16;
+  float* const values = tensor.data<float>();
+  const int64_t size = tensor.size();
+#pragma omp parallel for schedule(static) if (size > kChunk)
+  for (int64_t first = 0; first < size; first += kChunk) {
+    std::fill_n(values + first, std::min(kChunk, size - first), 0.0f);
+  }
+}
+
 int Operator::infer_types(const char* const* names, std::vector<int>& types) {
   for (size_t i = 0; i < types.size(); ++i) {
     if (types[i] < 0) types[i] = mxnet::ext::kFloat32;
@@ -108,10 +122,18 @@ int Operator::infer_types(const char* const* names, std::vector<int>& types) {
   return mxnet::ext::kFloat32;
 }
 
+bool infer_vector(unsigned int length, bool shared, Shape* shape) {
+  if (shape->empty()) *shape = {length};
+  const bool row = shape->size() == 2 && shape->front() == 1;
+  if (shape->size() != 1 && !row) return false;
+  unsigned int& last = shape->back();
+  if (last == kUnknown) last = length;
+  return last == length || (shared && last == 1);
+}
+
 void infer_vector(const char* name, unsigned int length, const char* item, Shape* shape,
                   const char* shared) {
-  if (is_deferred(*shape)) *shape = {length};
-  if (*shape == Shape{length} || (shared && *shape == Shape{1})) return;
+  if (infer_vector(length, shared, shape)) return;
   fail(std::string(name) + " has shape " + to_string(*shape) + "; it must be (" +
        std::to_string(length) + ",), an element for each " + item +
        (shared ? std::string(", or (1,) to share one ") + shared : ""));

@@ -98,6 +98,11 @@ class AttributeReader {
   std::vector<const char*> read_;
 };
 
+// Return whether the weight is also an operator's last input, of gradient 0. MXNet never tells an
+// external operator whether to write a gradient or to add to it. It adds up the gradients of the
+// two inputs by an operator of its own, which knows.
+bool reads_weight_twice(AttributeReader& read);
+
 // ---- types and shapes ----
 
 // What most operators have in common: all tensors are float32, every input is required, and there
@@ -113,13 +118,17 @@ struct Operator {
 // What MXNet writes for an unknown extent, in inference; 0 is that of an array without elements.
 constexpr unsigned int kUnknown = -1;
 
-// A deferred vector has no axes, or one of unknown length.
-inline bool is_deferred(const Shape& shape) { return shape.empty() || shape == Shape{kUnknown}; }
+// Return whether a shape is that of a vector of `length` elements, or of one element if `shared`,
+// or of a row of as many. Complete one that is deferred: it has no axes, or an unknown length.
+bool infer_vector(unsigned int length, bool shared, Shape* shape);
 
-// Give a deferred vector an element for each of the `length` items; fail if a known vector has
-// another length. If `shared` names an element, the vector may also hold one element for all items.
+// The same; fail if it is not, and name the items that have an element each, and what all of them
+// may share.
 void infer_vector(const char* name, unsigned int length, const char* item, Shape* shape,
                   const char* shared = nullptr);
+
+// Write zeros, in all threads.
+void fill_zeros(MXTensor& tensor);
 
 // Fail unless an operator that takes `count` of the inputs `names` was given as many.
 void check_count(const char* const* names, size_t count, size_t given);

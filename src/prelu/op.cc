@@ -58,8 +58,7 @@ struct PReLU : Operator {
     Shape& alpha = in[1];
     if (data.empty()) fail("data has no axes, or its shape is not known; give at least one axis");
     const unsigned int channels = data[channel_axis(data)];
-    if (is_deferred(alpha)) alpha = {channels};
-    if (alpha != Shape{1} && alpha != Shape{channels}) {
+    if (!infer_vector(channels, true, &alpha)) {
       fail("alpha has shape " + to_string(alpha) + ", but data of shape " + to_string(data) +
            " has " + std::to_string(channels) + " channels on axis " + std::to_string(axis) +
            ": alpha must have shape (" + std::to_string(channels) +

@@ -1,6 +1,7 @@
 """Test the initialiser: the paper's standard deviations, and reproducible values."""
 
 import hashlib
+import json
 import os
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from scipy import stats
 
 from deeprect_gluon.initializer import MSRA, paper_initializer, rectifier_slopes
 from deeprect_gluon.models import get_model
-from deeprect_gluon.nn import PReLU
+from deeprect_gluon.nn import ConvPReLU, PReLU
 
 # MSRA(slope=0.25, fan="out", seed=3) of "net_conv1_weight", shape (64, 48, 3, 3): the first values,
 # with digits enough for float32, and the SHA-256 of all.
@@ -181,7 +182,7 @@ def test_works_by_name_and_as_the_initialiser_of_one_layer():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: MSRA(fan="avg"), "fan must be 'in' or 'out', got 'avg'"),
+        (lambda: MSRA(fan="avg"), "fan must be one of 'in', 'out', got 'avg'"),
         (lambda: MSRA(seed=-1), "seed must be a whole number of at least 0, got -1"),
         (lambda: MSRA(seed=0.5), "seed must be a whole number"),
         (lambda: weight(MSRA(), shape=(5,)), "'w_weight' has shape \\(5,\\)"),
@@ -299,3 +300,111 @@ def test_initialising_in_place_leaves_what_is_initialised():
     net.initialize(MSRA(rectifier_slopes(net)))
     assert (net.features[0].weight.data().asnumpy() == 1).all()
     assert net.output.weight.data().asnumpy().std() > 0
+
+
+class Functional(nn.HybridSequential):
+    """A convolution and a rectifier that is no block."""
+
+    def __init__(self, rectifier, **kwargs):
+        super().__init__(**kwargs)
+        self.add(nn.Conv2D(4, 3, prefix="c_"), nn.Conv2D(4, 1, prefix="last_"))
+        self.rectifier = rectifier
+
+    def hybrid_forward(self, F, x):
+        first, last = self._children.values()
+        return last(self.rectifier(F, first(x)))
+
+
+@pytest.mark.parametrize(
+    ("rectifier", "slope"),
+    [
+        (lambda F, x: F.relu(x), 0),
+        (lambda F, x: F.Activation(x, act_type="relu"), 0),
+        (lambda F, x: F.clip(x, 0, 6), 0),
+        (lambda F, x: F.maximum(x, 0), 0),
+        (lambda F, x: F.LeakyReLU(x, slope=0.1), 0.1),
+        (lambda F, x: F.relu(F.Dropout(x) + 1), 0),
+        (lambda F, x: x + x, 1),
+    ],
+)
+def test_functions_are_rectifiers_too(rectifier, slope):
+    """They counted as linear."""
+    assert rectifier_slopes(Functional(rectifier))["c_weight"] == pytest.approx(slope)
+
+
+@pytest.mark.parametrize(
+    "net",
+    [
+        mx.gluon.model_zoo.vision.resnet18_v1(prefix="n_"),
+        mx.gluon.model_zoo.vision.resnet18_v2(prefix="n_"),
+        mx.gluon.model_zoo.vision.mobilenet_v2_0_25(prefix="n_"),
+    ],
+    ids=lambda net: type(net).__name__,
+)
+def test_rectifiers_of_other_people_s_nets(net):
+    """Those of ResNet v2 and MobileNetV2 are functions; linear bottlenecks stay linear."""
+    slopes = rectifier_slopes(net)
+    weights = [name for name in net.collect_params() if name.endswith("weight")]
+    assert sorted(slopes) == sorted(weights)
+    linear = [name for name, slope in slopes.items() if slope == 1]
+    assert set(slopes.values()) <= {0, 1}
+    assert len(linear) == (17 if isinstance(net, mx.gluon.model_zoo.vision.MobileNetV2) else 0)
+
+
+@pytest.mark.parametrize("block", [nn.Swish, nn.SELU, nn.ELU, nn.GELU])
+def test_other_activations_are_refused(block):
+    """They counted as linear although an error is documented."""
+    net = nn.HybridSequential()
+    net.add(nn.Dense(3), block())
+    with pytest.raises(ValueError, match="rectifiers only"):
+        rectifier_slopes(net)
+
+
+@pytest.mark.parametrize(
+    ("layer", "fan_in", "fan_out"),
+    [
+        (nn.Conv2D(64, 3, groups=64, in_channels=64), 9, 9),
+        (nn.Conv2D(64, 3, groups=4, in_channels=32), 9 * 8, 9 * 16),
+        (nn.Conv2D(128, 3, layout="NHWC", in_channels=64), 9 * 64, 9 * 128),
+        (nn.Conv1D(6, 5, in_channels=4), 5 * 4, 5 * 6),
+        (nn.Conv3D(6, (1, 2, 3), in_channels=4), 6 * 4, 6 * 6),
+        (nn.Conv2DTranspose(6, 3, in_channels=4), 9 * 4, 9 * 6),
+        (nn.Conv2DTranspose(6, 3, groups=2, in_channels=4), 9 * 2, 9 * 3),
+        (nn.Dense(6, in_units=4), 4, 6),
+        (ConvPReLU(6, 3, in_channels=4), 9 * 4, 9 * 6),
+    ],
+)
+def test_fans_of_every_kind_of_layer(layer, fan_in, fan_out):
+    """Groups and layouts were taken from the shape alone: half the deviation, or less."""
+    name = layer.weight.name
+    for fan, n in (("in", fan_in), ("out", fan_out)):
+        init = MSRA(rectifier_slopes(layer), fan)
+        slope = init.slope[name]
+        assert init.std(name, layer.weight.shape) == pytest.approx(np.sqrt(2 / (1 + slope**2) / n))
+        again = mx.init.create(*json.loads(init.dumps())[:1], **json.loads(init.dumps())[1])
+        assert again.std(name, layer.weight.shape) == init.std(name, layer.weight.shape)
+
+
+def test_random_initial_slopes_are_refused_until_they_are_drawn():
+    """One random value was taken for all."""
+    net = nn.HybridSequential()
+    net.add(nn.Dense(3, in_units=2, prefix="d_"), PReLU(mx.init.Uniform(0.9), in_channels=3))
+    with pytest.raises(ValueError, match="alpha are random.*initialise them first"):
+        rectifier_slopes(net)
+    net[1].initialize()
+    alpha = net[1].alpha.data().asnumpy()
+    assert rectifier_slopes(net)["d_weight"] == pytest.approx(np.sqrt(np.square(alpha).mean()))
+
+
+def test_a_weight_of_an_unknown_operator_is_warned_of():
+    with pytest.warns(UserWarning, match="embed_weight belongs to Embedding"):
+        assert rectifier_slopes(nn.Embedding(5, 3, prefix="embed_")) == {"embed_weight": 1.0}
+
+
+def test_a_net_of_two_inputs_is_refused():
+    class Two(mx.gluon.HybridBlock):
+        def hybrid_forward(self, F, x, y):
+            return x + y
+
+    with pytest.raises(ValueError, match="cannot be called with a Symbol as its only input"):
+        rectifier_slopes(Two())

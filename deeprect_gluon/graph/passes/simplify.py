@@ -14,12 +14,14 @@ _COPIES = frozenset(
         *("MAERegressionOutput", "SVMOutput", "IdentityAttachKLSparseReg"),
     )
 )
+# This package's operators with slopes or a bias, and the place of the first of these inputs.
+_FIRST_VECTOR = {"deeprect_prelu": 1, "deeprect_conv_prelu": 2, "deeprect_dense": 2}
 # Their outputs have two axes.
 _FLAT = ("FullyConnected", "Flatten", "deeprect_dense")
 
 
 def simplify(graph: Graph) -> Graph:
-    """Leave out dropout, copies, the labels of training's losses, and casts that change nothing.
+    """Leave out dropout, copies, what only gradients need, labels, and casts that change nothing.
 
     A sum of a tensor and itself becomes a product.
 
@@ -37,6 +39,8 @@ def simplify(graph: Graph) -> Graph:
     def rule(_: Graph, node: Node) -> Entry | None:
         if node.op in _COPIES or (node.op == "Dropout" and node["mode"] != "always"):
             return node.inputs[0]
+        if node.op in _FIRST_VECTOR:
+            _without_gradients(node)
         if node.op == "Cast" and all_float32:
             return node.inputs[0]
         if node.op == "FullyConnected" and node["flatten"] and node.inputs[0].node.op == "Flatten":
@@ -99,6 +103,16 @@ def constant_slopes(graph: Graph) -> Graph:
         return Entry(Node("LeakyReLU", node.name, attrs, node.inputs[:1], layers=node.layers))
 
     return graph.rewritten(rule)
+
+
+def _without_gradients(node: Node) -> None:
+    """Take away what a node of this package has for right gradients only (`operators`)."""
+    if node.attrs.pop("weight_twice", False):
+        node.inputs.pop()
+    first = _FIRST_VECTOR[node.op]
+    for i, entry in enumerate(node.inputs[first:], first):
+        if entry.node.op == "expand_dims":
+            node.inputs[i] = entry.node.inputs[0]
 
 
 def _is_flat(entry: Entry) -> bool:
