@@ -94,6 +94,10 @@ class Preprocess:
     border: bool = False
 
     def __call__(self, images: np.ndarray) -> mx.nd.NDArray:
+        """Return what `as_numpy` does as an NDArray."""
+        return mx.nd.array(self.as_numpy(images))
+
+    def as_numpy(self, images: np.ndarray) -> np.ndarray:
         """Prepare one image or a batch.
 
         Parameters
@@ -102,7 +106,7 @@ class Preprocess:
 
         Returns
         -------
-        NDArray of float32, shape (N, C, size, size)
+        ndarray of float32, shape (N, C, size, size)
             N is 1 for one image.
 
         Raises
@@ -120,7 +124,7 @@ class Preprocess:
                 f"images have shape {images.shape}; give (H, W, {channels}) or a batch of such"
             )
         batch = images.reshape(-1, *images.shape[-3:])
-        return normalise(self._fit(batch), self.mean, self.std)
+        return normalised(self._fit(batch), self.mean, self.std)
 
     def _fit(self, batch: np.ndarray) -> np.ndarray:
         """Return images (N, H, W, C) in the size of the input."""
