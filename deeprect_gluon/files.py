@@ -1,4 +1,4 @@
-"""Write files whole or not at all, and compute their digests."""
+"""Write files whole or not at all, compute their digests, and show their names."""
 
 from __future__ import annotations
 
@@ -55,3 +55,9 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
 def write_text_atomically(path: Path, text: str) -> None:
     """Write a text file in UTF-8, as `write_atomically` does."""
     write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+def readable(name: str) -> str:
+    """Return a file's name for people: one line of UTF-8, with escapes for all that is not."""
+    text = os.fsencode(name).decode("utf-8", "backslashreplace")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

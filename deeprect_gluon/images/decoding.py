@@ -61,11 +61,12 @@ def read_file(path: Path) -> bytes:
     size = path.stat().st_size
     if not path.is_file():
         raise ValueError("no regular file")
-    _check_bytes(size)
+    check_bytes(size)
     return path.read_bytes()
 
 
-def _check_bytes(size: int) -> None:
+def check_bytes(size: int) -> None:
+    """Raise ValueError if an image file has more bytes than are read."""
     if size > MOST_BYTES:
         raise ValueError(f"{size:,} bytes, more than the {MOST_BYTES:,} of an image that is read")
 

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 
+import h11
 import uvicorn
 from fastapi import FastAPI
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -47,8 +48,19 @@ class PunctualProtocol(H11Protocol):
         super().connection_lost(exc)
         self._forget()
 
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is no HTTP, unless an answer to its beginning is on its way already."""
+        if self.cycle is not None:
+            self.cycle.disconnected = True  # the application's answer would follow this one
+            self.cycle.message_event.set()
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            super().send_400_response(msg)
+        else:
+            self.transport.close()
+
     def _watch(self) -> None:
-        answering = self.cycle is not None and not self.cycle.response_complete
+        cycle = self.cycle
+        answering = cycle is not None and not (cycle.response_complete or cycle.disconnected)
         if answering and not self.flow.write_paused:  # the application has limits of its own
             self._forget()
         elif self._deadline is None:
