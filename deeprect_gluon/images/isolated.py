@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import gc
 import mmap
 import os
 import queue
@@ -100,6 +101,8 @@ def _fork(pipe: Connection, work: Callable, *arguments: Any) -> int:
     if child:
         return child
     with contextlib.suppress(BaseException):
+        # Collect no garbage of the parent's: a net would wait for its threads, which are not here.
+        gc.freeze()
         end_with_parent(parent)
         for number in (signal.SIGINT, signal.SIGTERM):  # a terminal sends them to all processes
             signal.signal(number, signal.SIG_IGN)

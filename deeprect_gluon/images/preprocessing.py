@@ -9,6 +9,8 @@ import mxnet as mx
 import numpy as np
 from PIL import Image
 
+from .decoding import MOST_PIXELS
+
 
 def resized_shape(shape: Sequence[int], side: int) -> tuple[int, int]:
     """Return height and width of an image (H, W, ...) whose shorter side becomes `side` pixels."""
@@ -18,10 +20,21 @@ def resized_shape(shape: Sequence[int], side: int) -> tuple[int, int]:
 
 
 def resize_shorter(image: np.ndarray, side: int) -> np.ndarray:
-    """Return an image resized so that its shorter side has `side` pixels (bicubic, antialiased)."""
+    """Return an image resized so that its shorter side has `side` pixels (bicubic, antialiased).
+
+    Raises
+    ------
+    ValueError
+        If it is so long a strip that the result would have more pixels than an image that is read.
+    """
     height, width = resized_shape(image.shape, side)
     if (height, width) == image.shape[:2]:
         return image
+    if height * width > MOST_PIXELS:
+        raise ValueError(
+            f"the image of {image.shape[1]} x {image.shape[0]} pixels is too long a strip to be "
+            f"resized to a shorter side of {side}; crop it"
+        )
     picture = Image.fromarray(image[..., 0] if image.shape[2] == 1 else image)
     resized = picture.resize((width, height), Image.Resampling.BICUBIC)
     return np.asarray(resized).reshape(height, width, -1)

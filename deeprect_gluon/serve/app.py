@@ -142,15 +142,19 @@ async def read_body(request: Request, limits: Limits) -> memoryview:
 
     try:
         await asyncio.wait_for(read(), limits.body_timeout)
-    except asyncio.TimeoutError:
-        if size <= limits.max_bytes:
-            sentence = f"the body did not come within {limits.body_timeout:g} seconds"
-            raise HTTPException(408, sentence, {"Connection": "close"}) from None
-    except ClientDisconnect as error:
-        raise HTTPException(400, "the connection ended before the body did") from error
-    if size > limits.max_bytes:
-        raise too_large
-    return memoryview(content)[:size]
+        if size > limits.max_bytes:
+            raise too_large
+        return memoryview(content)[:size]
+    except BaseException as error:
+        content.close()  # the error's traceback would keep it
+        if isinstance(error, ClientDisconnect):
+            raise HTTPException(400, "the connection ended before the body did") from error
+        if not isinstance(error, asyncio.TimeoutError):
+            raise
+        if size > limits.max_bytes:
+            raise too_large from error
+        sentence = f"the body did not come within {limits.body_timeout:g} seconds"
+        raise HTTPException(408, sentence, {"Connection": "close"}) from error
 
 
 def create_app(classifier: Classifier, limits: Optional[Limits] = None) -> FastAPI:
