@@ -206,9 +206,7 @@ def _of_development_kit(
     unknown = sorted(set(numbers) - set(ids))
     if unknown:
         raise ValueError(f"{labels}: {_META} has no class {unknown[0]}")
-    return [
-        (f"ILSVRC2012_val_{place:08d}", ids[number]) for place, number in enumerate(numbers, 1)
-    ]
+    return [(f"ILSVRC2012_val_{place:08d}", ids[number]) for place, number in enumerate(numbers, 1)]
 
 
 def _of_list(labels: Path) -> Iterator[tuple[str, str]]:
@@ -234,7 +232,10 @@ def _of_list(labels: Path) -> Iterator[tuple[str, str]]:
                 f"{labels}: the line {line!r} has {len(fields)} fields; give a name and a class, in "
                 "quotes if it has a comma"
             )
-        yield readable(posixpath.normpath(name)), readable(rest[0].split()[0] if kaggle else rest[0])
+        yield (
+            readable(posixpath.normpath(name)),
+            readable(rest[0].split()[0] if kaggle else rest[0]),
+        )
 
 
 def _match(labels: Path, listed: list[tuple[str, str]], names: list[str]) -> list[str]:
@@ -370,9 +371,7 @@ def _members(
             others.append(name)
 
 
-def _target(
-    members: dict[str, tarfile.TarInfo], member: tarfile.TarInfo
-) -> tarfile.TarInfo | None:
+def _target(members: dict[str, tarfile.TarInfo], member: tarfile.TarInfo) -> tarfile.TarInfo | None:
     """Return the member that a link leads to, or the member itself."""
     for _ in range(40):  # as many as Linux follows
         if not (member.islnk() or member.issym()):

@@ -88,4 +88,3 @@ class Classifier:
         scores = self._net(inputs)
         likelihood = np.exp(scores - scores.max(axis=1, keepdims=True))
         return likelihood / likelihood.sum(axis=1, keepdims=True)
-

@@ -19,7 +19,8 @@ HEADS = (
     "HEAD /openapi.json HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nbody",
     "GET /health HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n",
     "POST /classify/ HTTP/1.1\r\nHost: elsewhere\r\nContent-Length: 0\r\n\r\n",
-    "POST /classify?top=3 HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: {}\r\n\r\n",
+    "POST /classify?top=3 HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n"
+    "Content-Length: {}\r\n\r\n",
     "POST /classify HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n",
     "POST /classify?top=99 HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n{:x}\r\n",
     "CONNECT x:80 HTTP/1.1\r\nHost: x\r\n\r\n",

@@ -188,7 +188,8 @@ def test_a_sparse_member_took_bytes_of_its_neighbours(tmp_path):
     path = archive(
         tmp_path / "cat.tar", {"sparse.jpg": member, "b.jpg": picture(1)}, format=tarfile.PAX_FORMAT
     )
-    assert tarfile.open(path).getmember("sparse.jpg").issparse()
+    with tarfile.open(path) as tar:
+        assert tar.getmember("sparse.jpg").issparse()
     with pytest.raises(ValueError, match=r"sparse\.jpg is no plain file \(a sparse one"):
         scan_classes(tmp_path)
 

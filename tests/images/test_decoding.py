@@ -62,7 +62,7 @@ def test_a_tiff_of_fractions_was_black():
 
 
 def test_16_bits_and_fractions_with_white_at_zero_were_negatives():
-    for pixels, kind in ((GREY.astype(np.uint16) * 257, 1), (GREY.astype(np.float32) / 255, 3)):
+    for pixels in (GREY.astype(np.uint16) * 257, GREY.astype(np.float32) / 255):
         content = bytearray(encode(pixels, "TIFF"))
         photometric = struct.pack("<HHI", 262, 3, 1)  # black is zero
         place = content.index(photometric) + len(photometric)

@@ -1,4 +1,4 @@
-"""Clients that mean harm: connections that stay, images that take hours, bodies that take memory."""
+"""Clients that mean harm: they keep connections, processors and memory."""
 
 import contextlib
 import re
