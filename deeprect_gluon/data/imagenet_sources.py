@@ -25,6 +25,8 @@ logger = logging.getLogger(__name__)
 
 _GROUND_TRUTH = "ILSVRC2012_validation_ground_truth.txt"
 _META = "meta.mat"
+# tarfile allocates what a header says that a name has; the last two are of damaged pax headers.
+_UNREADABLE = (tarfile.TarError, MemoryError, UnicodeError, OverflowError)
 
 
 class Source(NamedTuple):
@@ -229,8 +231,8 @@ def _of_list(labels: Path) -> Iterator[tuple[str, str]]:
             raise ValueError(f"{labels}: the line {line!r} has no class")
         if len(rest) > 1:
             raise ValueError(
-                f"{labels}: the line {line!r} has {len(fields)} fields; give a name and a class, in "
-                "quotes if it has a comma"
+                f"{labels}: the line {line!r} has {len(fields)} fields; give a name and a class, "
+                "in quotes if it has a comma"
             )
         yield (
             readable(posixpath.normpath(name)),
@@ -340,7 +342,7 @@ def _in_archive(
 def _open_archive(path: Path, file: IO[bytes] | None = None) -> tarfile.TarFile:
     try:
         return tarfile.open(path, "r:", file)  # uncompressed: its files are ranges of its bytes
-    except tarfile.TarError as error:
+    except _UNREADABLE as error:
         raise _broken(path, error) from error
 
 
@@ -353,9 +355,9 @@ def _members(
         for member in archive:
             name = posixpath.normpath(member.name)
             if name in members and not member.isdir():
-                raise ValueError(f"{path} holds {name} twice; make it anew")
+                raise ValueError(f"{path} holds {readable(name)} twice; make it anew")
             members[name] = member
-    except tarfile.TarError as error:
+    except _UNREADABLE as error:
         raise _broken(path, error) from error
     _check_end(path, archive)
     for name, member in members.items():

@@ -33,6 +33,8 @@ def _pack(members: list, kind: int) -> bytes:
 def _mutate(random: np.random.Generator, content: bytes) -> bytes:
     data = bytearray(content)
     for _ in range(random.integers(4)):
+        if len(data) < 1024:
+            break
         block = int(random.integers(len(data) // 512)) * 512
         kind = random.integers(6)
         if kind == 0:
@@ -46,7 +48,7 @@ def _mutate(random: np.random.Generator, content: bytes) -> bytes:
         elif kind == 4:
             data[block:block] = data[: int(random.integers(8)) * 512]
         else:
-            data = data[: int(random.integers(512, len(data) + 1))]
+            data = data[: int(random.integers(1, len(data) + 1))]
         _sign(data, block)
     return bytes(data)
 
