@@ -243,6 +243,8 @@ def create_app(classifier: Classifier, limits: Optional[Limits] = None) -> FastA
         except (BusyError, asyncio.TimeoutError) as error:
             reason = str(error) or f"no answer within {limits.answer_timeout:g} seconds"
             raise HTTPException(503, reason, {"Retry-After": "1"}) from error
+        except asyncio.CancelledError as error:
+            raise HTTPException(503, "the server is stopping") from error
         except UnknownFormatError as error:
             raise HTTPException(415, str(error)) from error
         except ValueError as error:
