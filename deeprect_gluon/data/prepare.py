@@ -242,7 +242,7 @@ def _divide(
 
 
 def _start_worker(parent: int) -> None:
-    """Make this process end when its parent ends, in whatever way."""
+    """Prepare a process of the pool."""
     end_with_parent(parent)
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # no traceback from each worker
     warnings.filterwarnings("ignore", module="PIL")  # odd EXIF data, which ImageNet has

@@ -89,12 +89,12 @@ def test_clients_that_read_no_answers_locked_everyone_out(exported):
     classifier = Classifier(exported)
     # More than the system buffers for a client that reads nothing.
     classifier.sidecar = dataclasses.replace(classifier.sidecar, card="x" * 10_000_000)
-    with serving(classifier, idle_timeout=1, max_connections=9) as url:
-        with contextlib.ExitStack() as stack:
-            for _ in range(8):
-                connection = stack.enter_context(connect(int(url.rpartition(":")[2]), 2048))
-                connection.sendall(f"GET /metadata {HEAD}\r\n".encode())
-            wait_until(lambda: requests.get(f"{url}/health", timeout=PATIENCE).ok)
+    with contextlib.ExitStack() as stack:
+        url = stack.enter_context(serving(classifier, idle_timeout=1, max_connections=9))
+        for _ in range(8):
+            connection = stack.enter_context(connect(int(url.rpartition(":")[2]), 2048))
+            connection.sendall(f"GET /metadata {HEAD}\r\n".encode())
+        wait_until(lambda: requests.get(f"{url}/health", timeout=PATIENCE).ok)
 
 
 def progressive(scans, side=2000):
@@ -129,8 +129,16 @@ def exif_of_many_long_values():
     ("content", "words"),
     [
         (progressive(25_000), "scans, too many to decode 2000 x 2000 pixels so often"),
-        (gif_with_long_comment(), "takes more than 0.5 seconds to decode"),
-        (exif_of_many_long_values(), "takes more than 0.5 seconds|takes too much memory"),
+        pytest.param(
+            gif_with_long_comment(),
+            "takes more than 0.5 seconds to decode",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            exif_of_many_long_values(),
+            "takes more than 0.5 seconds|takes too much memory",
+            marks=pytest.mark.slow,
+        ),
     ],
     ids=["scans", "gif", "exif"],
 )
@@ -147,6 +155,7 @@ def test_small_images_that_take_minutes_or_gigabytes_stopped_the_server(
         assert_right(response.json(), right_answer(pictures[0]))
 
 
+@pytest.mark.slow
 def test_an_image_that_decodes_for_minutes_kept_the_server_from_stopping(exported):
     content = gif_with_long_comment(blocks=4_000_000)  # it takes more than ten minutes
     limits = ("--stop-timeout", 1, "--decode-timeout", 1e6, "--answer-timeout", 1e6)
@@ -163,6 +172,7 @@ def test_an_image_that_decodes_for_minutes_kept_the_server_from_stopping(exporte
         assert "Traceback" not in process.stderr.read()
 
 
+@pytest.mark.slow
 def test_bodies_were_read_before_they_were_admitted_and_their_memory_stayed(exported):
     with serving_process(exported, "--max-queue", 4, "--body-timeout", 1e6) as process:
         url = f"http://127.0.0.1:{process.port}"
