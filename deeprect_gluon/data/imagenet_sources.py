@@ -173,14 +173,16 @@ def read_labels(labels: Path, names: list[str]) -> list[str]:
     """
     _must_exist(labels)
     if labels.is_dir():
-        files = {path.name: path.read_bytes() for path in labels.rglob("*") if path.is_file()}
+        paths = (path for name in (_GROUND_TRUTH, _META) for path in labels.rglob(name))
+        files = {path.name: path.read_bytes() for path in paths if path.is_file()}
         return _match(labels, _of_development_kit(labels, files, len(names)), names)
     if tarfile.is_tarfile(labels):
         with tarfile.open(labels) as archive:
             files = {
                 Path(member.name).name: file.read()
                 for member in archive
-                if (file := archive.extractfile(member)) is not None
+                if Path(member.name).name in (_GROUND_TRUTH, _META)
+                and (file := archive.extractfile(member)) is not None
             }
         return _match(labels, _of_development_kit(labels, files, len(names)), names)
     return _match(labels, list(_of_list(labels)), names)

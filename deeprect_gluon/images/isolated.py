@@ -122,12 +122,10 @@ def _keep(pipe: Connection, function: Callable, seconds: float, memory: int) -> 
         _, status = os.waitpid(_fork(pipe, _work, function, busy, seconds, memory), 0)
         if busy[0]:
             busy[0] = 0
-            too_long = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGPROF
-            pipe.send(_refusal(f"more than {seconds:g} seconds" if too_long else "too much memory"))
-
-
-def _refusal(what: str) -> ValueError:
-    return ValueError(f"the image takes {what} to decode; send another one")
+            number = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
+            too_long = f"the image takes more than {seconds:g} seconds to decode"
+            ended = f"the image ended its decoder (signal {number})"
+            pipe.send(ValueError(too_long if number == signal.SIGPROF else ended))
 
 
 def _work(
@@ -135,8 +133,10 @@ def _work(
 ) -> None:
     """Answer calls, until the memory is worth giving back."""
     pages = int(Path("/proc/self/statm").read_text().split()[0])
+    _, most = resource.getrlimit(resource.RLIMIT_AS)
     limit = pages * mmap.PAGESIZE + memory
-    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    if most == resource.RLIM_INFINITY or limit < most:
+        resource.setrlimit(resource.RLIMIT_AS, (limit, most))
     signal.signal(signal.SIGPROF, signal.SIG_DFL)  # it ends the process
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     while resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < _KEPT >> 10:
@@ -146,7 +146,7 @@ def _work(
         try:
             result = function(content)
         except MemoryError:
-            result = _refusal("too much memory")
+            result = ValueError(f"the image takes more than {memory:,} bytes to decode")
         except Exception as error:
             result = error
         signal.setitimer(signal.ITIMER_PROF, 0)
