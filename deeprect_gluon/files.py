@@ -1,4 +1,4 @@
-"""Write files whole or not at all, lock folders, and compute digests."""
+"""Write files whole or not at all, lock folders, compute digests, and show names."""
 
 from __future__ import annotations
 
@@ -85,3 +85,9 @@ def locked(folder: Path) -> Iterator[None]:
         file.write(f"process {os.getpid()} on {socket.gethostname()}")
         file.flush()
         yield
+
+
+def readable(name: str) -> str:
+    """Return a file's name for people: one line of UTF-8, with escapes for all that is not."""
+    text = os.fsencode(name).decode("utf-8", "backslashreplace")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

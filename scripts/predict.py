@@ -14,7 +14,7 @@ import numpy as np
 import zoo
 from deeprect_gluon import evaluation, models
 from deeprect_gluon.errors import run_program
-from deeprect_gluon.files import write_atomically
+from deeprect_gluon.files import readable, write_atomically
 from deeprect_gluon.images import prediction
 from zoo.publishing.checkpoints import load_checkpoint
 
@@ -62,20 +62,22 @@ def main(argv: list[str] | None = None) -> int:
         args.annotate.mkdir(parents=True, exist_ok=True)
     results, skipped = [], 0
     for number, source in enumerate(prediction.expand(args.images), start=1):
+        name = readable(source)
         try:
             image = prediction.load(source, net.config["in_channels"])
+            shares = probabilities(net, image, args)
         except (ValueError, OSError) as error:
-            print(f"{Path(__file__).name}: skipped {source}: {error}", file=sys.stderr)
+            print(f"{Path(__file__).name}: skipped {name}: {error}", file=sys.stderr)
             skipped += 1
             continue
-        guesses = prediction.likeliest(probabilities(net, image, args), net.classes, args.top)
-        results.append({"image": source, "classes": [asdict(guess) for guess in guesses]})
+        guesses = prediction.likeliest(shares, net.classes, args.top)
+        results.append({"image": name, "classes": [asdict(guess) for guess in guesses]})
         if not args.json:
-            print(source)
+            print(name)
             for guess in guesses:
                 print(f"  {guess.probability:7.2%}  {guess.name}")
         if args.annotate:
-            path = args.annotate / f"{number:03d}-{Path(source).stem}.png"
+            path = args.annotate / f"{number:03d}-{Path(source).stem[:100]}.png"
             write_atomically(path, prediction.annotate(image, guesses).save)
     if args.json:
         print(json.dumps(results, indent=2))

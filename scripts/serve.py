@@ -24,6 +24,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     add("--max-wait", type=float, default=0.005, help="seconds to wait for more of them")
     add("--max-queue", type=int, default=64, help="requests at a time; more get 503")
     add("--body-timeout", type=float, default=10, help="seconds in which an image must come")
+    add("--decode-timeout", type=float, default=10, help="seconds of CPU time to decode an image")
+    add("--answer-timeout", type=float, default=60, help="seconds to answer; then 503")
     add("--idle-timeout", type=int, default=5, help="seconds in which a request must begin")
     add("--stop-timeout", type=int, default=30, help="seconds to finish requests when stopped")
     return parser.parse_args(argv)
@@ -37,6 +39,8 @@ def main(argv: list[str] | None = None) -> None:
     limits = serve.Limits(
         max_bytes=args.max_bytes,
         body_timeout=args.body_timeout,
+        decode_timeout=args.decode_timeout,
+        answer_timeout=args.answer_timeout,
         max_batch=args.max_batch,
         max_wait=args.max_wait,
         max_queue=args.max_queue,

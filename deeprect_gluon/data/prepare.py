@@ -7,7 +7,6 @@ replacement says that the split is complete.
 
 from __future__ import annotations
 
-import ctypes
 import json
 import multiprocessing
 import os
@@ -24,6 +23,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ..files import write_text_atomically
+from ..images.isolated import end_with_parent
 from .imagenet_facts import class_names, wordnet_ids
 from .imagenet_sources import Source
 from .records import FORMAT
@@ -242,11 +242,8 @@ def _divide(
 
 
 def _start_worker(parent: int) -> None:
-    """Make this process end when its parent ends, in whatever way."""
-    pr_set_pdeathsig = 1
-    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
-    if os.getppid() != parent:
-        os.kill(os.getpid(), signal.SIGKILL)
+    """Prepare a process of the pool."""
+    end_with_parent(parent)
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # no traceback from each worker
     warnings.filterwarnings("ignore", module="PIL")  # odd EXIF data, which ImageNet has
 

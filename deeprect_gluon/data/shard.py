@@ -17,7 +17,8 @@ import mxnet as mx
 from PIL import Image
 
 from ..files import write_atomically, write_text_atomically
-from ..images import read, resize_shorter
+from ..images import resize_shorter
+from ..images.decoding import decode, identify
 from .imagenet_sources import Source
 from .records import check_file, describe_file, pack, unframe, unpack
 
@@ -95,13 +96,12 @@ def recode(content: bytes, packing: Packing) -> bytes:
     ValueError
         If it is no image, or a damaged one.
     """
-    image = read(content)
+    file = identify(content)
+    image = decode(file, channels=3)
     if packing.shorter_side is not None and min(image.shape[:2]) > packing.shorter_side:
         image = resize_shorter(image, packing.shorter_side)
-    else:
-        with Image.open(io.BytesIO(content)) as file:
-            if file.format == "JPEG" and file.mode in ("L", "RGB"):
-                return content
+    elif file.format == "JPEG" and file.mode in ("L", "RGB"):
+        return content
     result = io.BytesIO()
     Image.fromarray(image).save(result, "JPEG", quality=packing.quality)
     return result.getvalue()

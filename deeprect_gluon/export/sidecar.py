@@ -7,7 +7,6 @@ this file is safe: it is small, checked against the schema, and names files of i
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Sequence
@@ -197,9 +196,16 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is no number of JSON")
 
 
+def _number(text: str) -> int | float:
+    """Return a whole number for 28.0 too: in JSON it is the same number as 28."""
+    value = float(text)
+    return int(value) if value.is_integer() else value
+
+
 def _parse(content: bytes, where: Path) -> Sidecar:
     try:
-        values = json.loads(content, parse_constant=_refuse_constant)
+        values = json.loads(content, parse_float=_number, parse_constant=_refuse_constant)
+        json.dumps(values, ensure_ascii=False).encode()  # half a surrogate pair is no text
     except (ValueError, RecursionError) as error:
         raise ValueError(
             f"the sidecar {where} is not JSON ({error}); export the net again"
@@ -221,7 +227,11 @@ def _parse(content: bytes, where: Path) -> Sidecar:
         classes=values["classes"] and tuple(values["classes"]),
         preprocess=rule
         and Preprocess(
-            rule["size"], tuple(rule["mean"]), tuple(rule["std"]), rule["resize"], rule["border"]
+            rule["size"],
+            tuple(map(float, rule["mean"])),
+            tuple(map(float, rule["std"])),
+            rule["resize"],
+            rule["border"],
         ),
         card=values["card"],
         version=values["version"],
@@ -245,8 +255,6 @@ def _contradiction(values: dict) -> str | None:
         return None
     if not len(rule["mean"]) == len(rule["std"]) == rule["channels"]:
         return f"mean {rule['mean']} and std {rule['std']} for {rule['channels']} channels"
-    if not all(map(math.isfinite, [*rule["mean"], *rule["std"]])):
-        return f"mean {rule['mean']} and std {rule['std']} are not all finite"
     if shape and shape != [rule["channels"], rule["size"], rule["size"]]:
         return f"images of {rule['channels']}x{rule['size']}x{rule['size']} for an input of {shape}"
     if rule["resize"] < rule["size"]:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import http.client
+import threading
 import urllib.request
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as WaitTimeoutError
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Iterable, Iterator, Sequence
@@ -10,7 +14,7 @@ from typing import Iterable, Iterator, Sequence
 import numpy as np
 from PIL import Image, ImageDraw
 
-from .decoding import read
+from .decoding import MOST_BYTES, SUFFIXES, check_bytes, read
 
 
 @dataclass(frozen=True)
@@ -35,19 +39,18 @@ def expand(sources: Iterable[str]) -> Iterator[str]:
     FileNotFoundError
         If a folder has no file with the suffix of an image.
     """
-    suffixes = Image.registered_extensions()
     for source in sources:
         if is_url(source) or not Path(source).is_dir():
             yield source
             continue
-        found = sorted(p for p in Path(source).iterdir() if p.suffix.lower() in suffixes)
+        found = sorted(p for p in Path(source).iterdir() if p.suffix.lower() in SUFFIXES)
         if not found:
             raise FileNotFoundError(f"the folder {source} has no images in it")
         yield from map(str, found)
 
 
-def load(source: str, channels: int, timeout: float = 30) -> np.ndarray:
-    """Read an image from a file, or over HTTP within `timeout` seconds of silence.
+def load(source: str, channels: int, timeout: float = 60) -> np.ndarray:
+    """Read an image from a file, or over HTTP within `timeout` seconds.
 
     Returns
     -------
@@ -56,14 +59,34 @@ def load(source: str, channels: int, timeout: float = 30) -> np.ndarray:
     Raises
     ------
     ValueError
-        If it is no image, or is damaged.
+        If it is no image, or is damaged or too large.
     OSError
         If it cannot be read.
     """
-    if not is_url(source):
-        return read(source, channels)
-    with urllib.request.urlopen(source, timeout=timeout) as response:
-        return read(response.read(), channels)
+    return read(_fetch(source, timeout) if is_url(source) else source, channels)
+
+
+def _fetch(url: str, timeout: float) -> bytes:
+    """Return what lies at a URL, up to the most bytes of an image and one."""
+    content: Future = Future()
+
+    def get() -> None:
+        try:
+            with urllib.request.urlopen(url, timeout=timeout) as response:
+                content.set_result(response.read(MOST_BYTES + 1))
+        except Exception as error:
+            content.set_exception(error)
+
+    # urllib's own limit is for each byte; no thread can be ended, but a daemon keeps nobody.
+    threading.Thread(target=get, daemon=True).start()
+    try:
+        found = content.result(timeout)
+    except WaitTimeoutError as error:
+        raise TimeoutError(f"it did not come within {timeout:g} seconds") from error
+    except http.client.HTTPException as error:
+        raise OSError(f"the server's answer is no HTTP: {error!r}") from error
+    check_bytes(len(found))
+    return found
 
 
 def likeliest(probabilities: np.ndarray, classes: Sequence[str] | None, top: int) -> list[Guess]:

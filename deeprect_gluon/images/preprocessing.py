@@ -9,6 +9,8 @@ import mxnet as mx
 import numpy as np
 from PIL import Image
 
+from .decoding import MOST_PIXELS
+
 
 def resized_shape(shape: Sequence[int], side: int) -> tuple[int, int]:
     """Return height and width of an image (H, W, ...) whose shorter side becomes `side` pixels."""
@@ -18,10 +20,21 @@ def resized_shape(shape: Sequence[int], side: int) -> tuple[int, int]:
 
 
 def resize_shorter(image: np.ndarray, side: int) -> np.ndarray:
-    """Return an image resized so that its shorter side has `side` pixels (bicubic, antialiased)."""
+    """Return an image resized so that its shorter side has `side` pixels (bicubic, antialiased).
+
+    Raises
+    ------
+    ValueError
+        If it is so long a strip that the result would have more pixels than an image that is read.
+    """
     height, width = resized_shape(image.shape, side)
     if (height, width) == image.shape[:2]:
         return image
+    if height * width > MOST_PIXELS:
+        raise ValueError(
+            f"the image of {image.shape[1]} x {image.shape[0]} pixels is too long a strip to be "
+            f"resized to a shorter side of {side}; crop it"
+        )
     picture = Image.fromarray(image[..., 0] if image.shape[2] == 1 else image)
     resized = picture.resize((width, height), Image.Resampling.BICUBIC)
     return np.asarray(resized).reshape(height, width, -1)
@@ -94,6 +107,10 @@ class Preprocess:
     border: bool = False
 
     def __call__(self, images: np.ndarray) -> mx.nd.NDArray:
+        """Return what `as_numpy` does as an NDArray."""
+        return mx.nd.array(self.as_numpy(images))
+
+    def as_numpy(self, images: np.ndarray) -> np.ndarray:
         """Prepare one image or a batch.
 
         Parameters
@@ -102,7 +119,7 @@ class Preprocess:
 
         Returns
         -------
-        NDArray of float32, shape (N, C, size, size)
+        ndarray of float32, shape (N, C, size, size)
             N is 1 for one image.
 
         Raises
@@ -120,7 +137,7 @@ class Preprocess:
                 f"images have shape {images.shape}; give (H, W, {channels}) or a batch of such"
             )
         batch = images.reshape(-1, *images.shape[-3:])
-        return normalise(self._fit(batch), self.mean, self.std)
+        return normalised(self._fit(batch), self.mean, self.std)
 
     def _fit(self, batch: np.ndarray) -> np.ndarray:
         """Return images (N, H, W, C) in the size of the input."""

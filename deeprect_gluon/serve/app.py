@@ -3,17 +3,20 @@
 # No "from __future__ import annotations": FastAPI reads the handlers' annotations at run time.
 import asyncio
 import contextlib
+import mmap
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Union
 
+import numpy as np
 from fastapi import FastAPI, HTTPException, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse
 from pydantic import BaseModel
 from starlette.requests import ClientDisconnect
 
+from ..images.isolated import Isolated
 from ..images.prediction import likeliest
 from ..native import physical_cores
 from ..version import __version__
@@ -38,6 +41,10 @@ class Limits:
         Of an image file.
     body_timeout : float
         Seconds in which a request's body must arrive.
+    decode_timeout : float
+        Seconds of the processor's time for decoding an image.
+    answer_timeout : float
+        Seconds from the end of a request's body to its answer, waiting included.
     max_batch, max_wait, max_queue
         See `Batcher`.
 
@@ -49,6 +56,8 @@ class Limits:
 
     max_bytes: int = 10 << 20
     body_timeout: float = 10
+    decode_timeout: float = 10
+    answer_timeout: float = 60
     max_batch: int = 16
     max_wait: float = 0.005
     max_queue: int = 64
@@ -97,11 +106,16 @@ class Problem(BaseModel):
     detail: str
 
 
-async def read_body(request: Request, limits: Limits) -> bytes:
+async def read_body(request: Request, limits: Limits) -> memoryview:
     """Return a request's body if it is neither too large nor too slow.
 
     The rest of a body that is too large is read too, within the same time, and dropped. A client
     that reads no answer before it has sent everything would otherwise never see the answer.
+
+    Returns
+    -------
+    memoryview
+        Of memory that goes back to the system when it is let go.
 
     Raises
     ------
@@ -116,26 +130,31 @@ async def read_body(request: Request, limits: Limits) -> bytes:
     declared = int(request.headers.get("content-length", 0))
     if declared > limits.max_bytes and "expect" in request.headers:
         raise too_large  # with "Expect" the client has sent nothing yet
-    content, size = bytearray(), 0
+    # Pages come into being when they are written.
+    content, size = mmap.mmap(-1, limits.max_bytes), 0
 
     async def read() -> None:
         nonlocal size
         async for chunk in request.stream():
             size += len(chunk)
             if size <= limits.max_bytes:
-                content.extend(chunk)
+                content.write(chunk)
 
     try:
         await asyncio.wait_for(read(), limits.body_timeout)
-    except asyncio.TimeoutError:
-        if size <= limits.max_bytes:
-            sentence = f"the body did not come within {limits.body_timeout:g} seconds"
-            raise HTTPException(408, sentence, {"Connection": "close"}) from None
-    except ClientDisconnect as error:
-        raise HTTPException(400, "the connection ended before the body did") from error
-    if size > limits.max_bytes:
-        raise too_large
-    return bytes(content)
+        if size > limits.max_bytes:
+            raise too_large
+        return memoryview(content)[:size]
+    except BaseException as error:
+        content.close()  # the error's traceback would keep it
+        if isinstance(error, ClientDisconnect):
+            raise HTTPException(400, "the connection ended before the body did") from error
+        if not isinstance(error, asyncio.TimeoutError):
+            raise
+        if size > limits.max_bytes:
+            raise too_large from error
+        sentence = f"the body did not come within {limits.body_timeout:g} seconds"
+        raise HTTPException(408, sentence, {"Connection": "close"}) from error
 
 
 def create_app(classifier: Classifier, limits: Optional[Limits] = None) -> FastAPI:
@@ -149,14 +168,21 @@ def create_app(classifier: Classifier, limits: Optional[Limits] = None) -> FastA
     limits = limits or Limits()
     batcher = Batcher(classifier, limits.max_batch, limits.max_wait, limits.max_queue)
     # Decoding takes much memory: decode as many images at a time as there are cores.
-    decoders = ThreadPoolExecutor(physical_cores(), "decoding")
+    decoder = Isolated(classifier.prepare, physical_cores(), limits.decode_timeout)
+    decoding = ThreadPoolExecutor(physical_cores(), "decoding")
+
+    async def compute(content: memoryview) -> np.ndarray:
+        loop = asyncio.get_running_loop()
+        return await batcher(await loop.run_in_executor(decoding, decoder, content))
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI):
+        decoder.start()
         await batcher.start()
         yield
+        decoder.close()
+        decoding.shutdown()
         await batcher.stop()
-        decoders.shutdown()
 
     # The interactive documentation would load its scripts from elsewhere.
     app = FastAPI(
@@ -166,6 +192,7 @@ def create_app(classifier: Classifier, limits: Optional[Limits] = None) -> FastA
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,  # it would go to whatever host the request names
     )
 
     @app.exception_handler(RequestValidationError)
@@ -208,14 +235,16 @@ def create_app(classifier: Classifier, limits: Optional[Limits] = None) -> FastA
     @app.post("/classify", openapi_extra={"requestBody": image_body}, responses=problems)
     async def classify(request: Request, top: int = Query(5, ge=1)) -> Answer:
         """Classify an image file; the body is the file itself."""
-        content = await read_body(request, limits)
         try:
+            # Admit it before its body takes memory.
             with batcher.admission():
-                loop = asyncio.get_running_loop()
-                x = await loop.run_in_executor(decoders, classifier.prepare, content)
-                probabilities = await batcher(x)
-        except BusyError as error:
-            raise HTTPException(503, str(error), {"Retry-After": "1"}) from error
+                content = await read_body(request, limits)
+                probabilities = await asyncio.wait_for(compute(content), limits.answer_timeout)
+        except (BusyError, asyncio.TimeoutError) as error:
+            reason = str(error) or f"no answer within {limits.answer_timeout:g} seconds"
+            raise HTTPException(503, reason, {"Retry-After": "1"}) from error
+        except asyncio.CancelledError as error:
+            raise HTTPException(503, "the server is stopping") from error
         except UnknownFormatError as error:
             raise HTTPException(415, str(error)) from error
         except ValueError as error:

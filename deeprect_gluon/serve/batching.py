@@ -69,10 +69,10 @@ class Batcher:
         self._worker = asyncio.create_task(self._work())
 
     async def stop(self) -> None:
-        """Stop the thread. Call it when no request waits for a result."""
+        """Stop the thread, without waiting for a batch that it still computes."""
         self._worker.cancel()
         await asyncio.wait([self._worker])
-        self._thread.shutdown()
+        self._thread.shutdown(wait=False)
 
     async def __call__(self, x: np.ndarray) -> np.ndarray:
         """Return the result for one input, or raise what `run` raises for its batch."""

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
 
-from .. import images
 from ..export import load_export
+from ..images.decoding import UnknownFormatError, decode, identify
 
-# The formats of browsers and cameras. Pillow reads more, some by starting other programs.
+# The formats of browsers and cameras.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
-
-
-class UnknownFormatError(ValueError):
-    """The bytes are not an image of an accepted format."""
 
 
 class Classifier:
@@ -68,9 +62,15 @@ class Classifier:
         ValueError
             If it is damaged or has too many pixels.
         """
-        self._check_pixels(*_dimensions(content))
-        image = images.read(content, len(self.preprocess.mean))
-        return self.preprocess(image).asnumpy()[0]
+        try:
+            image = identify(content, FORMATS)
+        except UnknownFormatError as error:
+            raise UnknownFormatError(
+                f"no image of the formats {', '.join(FORMATS)} was sent; "
+                "send such a file itself, not in a form"
+            ) from error
+        self._check_pixels(*image.size)
+        return self.preprocess.as_numpy(decode(image, len(self.preprocess.mean)))[0]
 
     def _check_pixels(self, width: int, height: int) -> None:
         if width * height > self.max_pixels:
@@ -88,18 +88,3 @@ class Classifier:
         scores = self._net(inputs)
         likelihood = np.exp(scores - scores.max(axis=1, keepdims=True))
         return likelihood / likelihood.sum(axis=1, keepdims=True)
-
-
-def _dimensions(content: bytes) -> tuple[int, int]:
-    """Return (width, height) as an image file states them, without decoding its pixels."""
-    try:
-        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
-            return image.size
-    except UnidentifiedImageError as error:
-        raise UnknownFormatError(
-            f"no image of the formats {', '.join(FORMATS)} was sent; "
-            "send such a file itself, not in a form"
-        ) from error
-    # Pillow's readers raise errors of many types.
-    except Exception as error:
-        raise ValueError(f"not a whole image: {error}") from error

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import re
 
 import mxnet as mx
 import numpy as np
@@ -78,6 +79,10 @@ def test_a_net_that_knows_nothing_has_a_sidecar_of_its_files(tmp_path):
         (["preprocess", "std"], [0], r"at \$.preprocess.std"),
         (["preprocess", "mean"], [0.1, 0.2], "for 1 channels"),
         (["preprocess", "mean"], [1e999], "Infinity|not all finite|is not valid"),
+        (["preprocess", "mean"], [10**400], r"at \$.preprocess.mean"),  # ended in OverflowError
+        (["preprocess", "std"], [1e-300], r"at \$.preprocess.std"),  # every answer was NaN
+        (["classes", 0], "half \ud800 a pair", "surrogates not allowed"),  # no answer had it
+        (["card"], "\udfff", "surrogates not allowed"),
         (["preprocess", "size"], 27, "for an input of"),
         (["preprocess", "resize"], 20, "a crop of 28 pixels"),
         (["more"], 1, "Additional properties"),
@@ -93,6 +98,17 @@ def test_values_that_cannot_be_are_refused(content, tmp_path, path, value, messa
     with pytest.raises(ValueError, match=message) as error:
         read_sidecar(tmp_path / "net")
     assert "\n" not in str(error.value)
+
+
+def test_a_whole_number_written_as_28_0_was_a_fraction(content, exported, tmp_path):
+    """As languages write it that have one type of number."""
+    text = re.sub(r"\b28\b", "28.0", json.dumps(content))
+    assert "[1, 28.0, 28.0]" in text
+    (tmp_path / "net.json").write_text(text)
+    sidecar = read_sidecar(tmp_path / "net")
+    assert sidecar == read_sidecar(exported)
+    numbers = [*sidecar.input_shape, sidecar.preprocess.size, sidecar.config["input_size"]]
+    assert all(type(number) is int for number in numbers)
 
 
 @pytest.mark.parametrize("text", [b"", b"{", b"[]", b"\xff", b"[" * 100_000, b'{"schema": NaN}'])

@@ -1,6 +1,9 @@
 """The prediction command: files, folders, URLs of a real server, damaged images."""
 
+import contextlib
 import json
+import os
+import socket
 import subprocess
 import sys
 import threading
@@ -14,6 +17,7 @@ import pytest
 from PIL import Image
 
 from deeprect_gluon.data import fashion_mnist
+from deeprect_gluon.images import decoding, prediction
 from deeprect_gluon.initializer import MSRA, rectifier_slopes
 from deeprect_gluon.train import fashion_mnist as training
 
@@ -88,6 +92,76 @@ def test_urls_text_and_pictures(checkpoint, folder, tmp_path, run_script):
     (picture,) = (tmp_path / "out").iterdir()
     with Image.open(picture) as image:
         assert image.size == (320, 320 + 5 * 18 + 8)
+
+
+@contextlib.contextmanager
+def answering(*parts):
+    """Serve one connection with these bytes, endlessly the last; yield its URL."""
+    stop = threading.Event()
+
+    def work():
+        with contextlib.suppress(OSError):
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(65536)
+                for part in parts:
+                    connection.sendall(part)
+                while parts and not stop.wait(0.01):
+                    connection.sendall(parts[-1])
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=work)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}/x.png"
+        finally:
+            stop.set()
+            thread.join()
+
+
+HEAD = b"HTTP/1.1 200 OK\r\n\r\n"
+
+
+def test_a_url_that_never_ends_was_read_for_ever(monkeypatch):
+    with answering(HEAD, b"1") as url, pytest.raises(OSError, match="not come within 0.2 seconds"):
+        prediction.load(url, 1, timeout=0.2)
+    with answering(b"X: 1\r\n") as url, pytest.raises(OSError, match=r"no HTTP|not come within"):
+        prediction.load(url, 1, timeout=0.2)
+    monkeypatch.setattr(prediction, "MOST_BYTES", 1 << 20)
+    monkeypatch.setattr(decoding, "MOST_BYTES", 1 << 20)
+    with answering(HEAD, bytes(1 << 20)) as url, pytest.raises(ValueError, match="1,048,577 bytes"):
+        prediction.load(url, 1)
+
+
+def test_names_that_are_not_utf_8_ended_the_prediction(checkpoint, folder, tmp_path):
+    """In a process of its own: output is encoded as that of a terminal."""
+    name = os.path.join(os.fsencode(folder), b"caf\xe9\n.png")
+    os.rename(folder / "b.png", name)
+    weights = str(checkpoint[1])
+    command = [sys.executable, str(ROOT / "scripts" / "predict.py"), "--weights", weights, name]
+    environment = {**os.environ, "PYTHONIOENCODING": "utf-8:strict"}
+    for more in ([], ["--json"]):
+        done = subprocess.run(
+            [*command, *more, "--annotate", tmp_path / "out"],
+            capture_output=True,
+            timeout=300,
+            cwd=ROOT,
+            env=environment,
+        )
+        assert done.returncode == 0, done.stderr
+        shown = (
+            json.loads(done.stdout)[0]["image"] if more else done.stdout.decode().splitlines()[0]
+        )
+        assert shown == f"{folder}/caf\\xe9\\n.png"
+
+
+def test_an_image_too_large_to_be_resized_is_skipped(checkpoint, folder, run_script):
+    Image.new("L", (1, 10_000_000)).save(folder / "b.png")
+    done = run_script("predict.py", folder / "b.png", folder / "a.png", "--weights", checkpoint[1])
+    assert done.returncode == 1
+    assert "skipped" in done.stderr
+    assert "is too long a strip" in done.stderr
+    assert done.stdout.startswith(f"{folder}/a.png")
 
 
 @pytest.mark.parametrize(
