@@ -147,19 +147,6 @@ def imported_and_hybridized(folder):
     return block
 
 
-def optimized(folder):
-    """The inference pass on MXNet's own layers."""
-    plain = make_net(fast=False)
-    plain.initialize()
-    give_values(plain)
-    plain.hybridize()
-    plain.optimize_for(mx.nd.array(X), backend="deeprect")
-    graph = plain._cached_graph[1].tojson()
-    assert graph.count('"op": "deeprect_conv_prelu"') == 2
-    assert graph.count('"op": "deeprect_dense"') == 1
-    return plain
-
-
 WAYS = [
     imperative,
     imperative_after_a_deferred_first_call,
@@ -173,7 +160,6 @@ WAYS = [
     exported_by_gluon,
     exported,
     imported_and_hybridized,
-    optimized,
 ]
 
 

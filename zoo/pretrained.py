@@ -94,7 +94,9 @@ def get_model(
     """
     name = models.Config(name).name  # raises if the name is unknown
     if not isinstance(pretrained, (bool, str)):
-        raise TypeError(f"pretrained={pretrained!r} is neither True, False nor the name of weights")
+        raise TypeError(
+            f"pretrained={pretrained!r} names no weights; give True, 'dataset' or 'dataset@version'"
+        )
     if isinstance(classes, str):
         raise TypeError(f"classes={classes!r} is one name; give a number or a sequence of names")
     names = tuple(classes) if isinstance(classes, Iterable) else None

@@ -72,9 +72,12 @@ class Sidecar:
 
 
 def sidecar_path(path: Path | str) -> Path:
-    """Return the sidecar of the export `path`; a sidecar's own path means itself."""
+    """Return the sidecar of the export `path`, which may also be the path of one of its files."""
     path = Path(path)
-    return path if path.suffix == ".json" else Path(f"{path}.json")
+    for ending in ("-symbol.json", "-0000.params", ".onnx.data", ".onnx", ".json"):
+        if path.name.endswith(ending):
+            return path.with_name(f"{path.name[: -len(ending)]}.json")
+    return path.with_name(f"{path.name}.json")
 
 
 def input_shape(net: mx.gluon.Block) -> tuple[int, ...] | None:

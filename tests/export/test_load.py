@@ -68,6 +68,13 @@ def test_a_loaded_export_is_the_net(exported, net, inputs, difference):
         loaded(np.zeros((2, 1, 27, 28)))
 
 
+def test_any_file_of_an_export_names_it(exported, inputs, net):
+    _, path = exported
+    x = inputs(net, 1)
+    for file in path.parent.iterdir():
+        np.testing.assert_array_equal(load_export(file)(x), load_export(path)(x))
+
+
 def test_any_damage_to_any_file_is_refused(exported, tmp_path):
     _, path = exported
     random = np.random.default_rng(7)
