@@ -6,7 +6,8 @@ skip it. An operator of MXNet's must write the gradient of whatever has one:
 - With `identity` in front of the operator, MXNet's own copy does the adding. In a graph the copy is
   the array itself, unless that is a variable.
 - A weight is a large variable. In a graph it is two inputs of the operator, the second of gradient
-  0, and MXNet's own sum of the two gradients does the adding. The forward costs nothing.
+  0, and MXNet's own sum of the two gradients does the adding. The forward costs nothing, the
+  backward some passes over the gradient.
 - Imperatively a view takes the place of the copy, for arrays that have a gradient.
 """
 
@@ -33,6 +34,21 @@ def portable_operators() -> Iterator[None]:
         yield
     finally:
         _local.portable = before
+
+
+@contextlib.contextmanager
+def overwritten_gradients() -> Iterator[None]:
+    """Build graphs for weights whose gradients do not accumulate, within this context.
+
+    Such a graph is wrong, without a word, once a weight's `grad_req` is "add". Keep it where that
+    is looked after in every call.
+    """
+    before = getattr(_local, "overwritten", False)
+    _local.overwritten = True
+    try:
+        yield
+    finally:
+        _local.overwritten = before
 
 
 def is_portable(x: Tensor) -> bool:
@@ -77,6 +93,8 @@ def _call(operator: str, data: Tensor, weight: Tensor, vectors: list[Tensor], **
     """Call an operator that has a weight."""
     data, vectors = _with_req(data), list(map(_vector_with_req, vectors))
     if isinstance(data, mx.sym.Symbol):
+        if getattr(_local, "overwritten", False):
+            return getattr(mx.sym, operator)(data, weight, *vectors, **settings)
         inputs = [data, weight, *vectors, weight]
         return getattr(mx.sym, operator)(*inputs, weight_twice=True, **settings)
     return getattr(mx.nd, operator)(data, _with_req(weight), *vectors, **settings)

@@ -227,3 +227,80 @@ def test_portable_operators_within_portable_operators():
         graph = net(mx.sym.var("data")).tojson()
     assert '"op": "deeprect_' not in graph
     assert '"op": "deeprect_' in net(mx.sym.var("data")).tojson()
+
+
+# ---- the paper's nets, whose own graph is lighter while nothing accumulates ----
+
+
+def small_net(fast=True):
+    net = dg.models.get_model(
+        "deeprect_small14", prefix="small_", fast=fast, classes=3, in_channels=1, input_size=28,
+        stem="small_image", width=0.1, hidden=(5,), dropout=0.0,
+    )  # fmt: skip
+    net.initialize(mx.init.Xavier())
+    random = np.random.default_rng(6)
+    for parameter in net.collect_params().values():
+        parameter.set_data(mx.nd.array(random.normal(0.1, 0.2, parameter.shape)))
+    return net
+
+
+def gradients(net, times=3):
+    x = mx.nd.array(np.random.default_rng(7).standard_normal((2, 1, 28, 28)))
+    for _ in range(times):
+        with mx.autograd.record():
+            y = net(x)
+        y.backward()
+    parameters = net.collect_params()
+    return {name: p.grad().asnumpy() for name, p in parameters.items() if p.grad_req != "null"}
+
+
+def own_graph(net):
+    net.hybridize(static_alloc=True, static_shape=True)
+
+
+def own_graph_built_for_write(net):
+    own_graph(net)
+    gradients(net, 1)
+
+
+def within_another_net_built_for_write(net):
+    outer = mx.gluon.nn.HybridSequential()
+    outer.add(net)
+    outer.hybridize()
+    gradients(outer, 1)
+    return outer
+
+
+def exported_after_it_ran(net, folder):
+    own_graph_built_for_write(net)
+    net.export(str(folder / "net"))
+    files = str(folder / "net-symbol.json"), ["data"], str(folder / "net-0000.params")
+    return mx.gluon.SymbolBlock.imports(*files)
+
+
+@pytest.mark.parametrize(
+    "way", [own_graph, own_graph_built_for_write, within_another_net_built_for_write,
+            exported_after_it_ran]
+)  # fmt: skip
+def test_a_net_of_the_paper_accumulates(way, tmp_path):
+    expected = gradients(small_net(fast=False), 1)
+    net = small_net()
+    made = way(net, tmp_path) if way is exported_after_it_ran else way(net)
+    net = made or net
+    net.collect_params().setattr("grad_req", "add")
+    net.collect_params().zero_grad()
+    for name, gradient in gradients(net).items():
+        scale = 3 * np.abs(expected[name]).max()
+        # The fault would be a third of it; rounding grows through fourteen layers.
+        np.testing.assert_allclose(gradient, 3 * expected[name], rtol=0, atol=5e-3 * scale)
+
+
+def test_back_to_write_a_net_of_the_paper_overwrites():
+    net = small_net()
+    own_graph(net)
+    once = gradients(net, 2)
+    net.collect_params().setattr("grad_req", "add")
+    gradients(net)
+    net.collect_params().setattr("grad_req", "write")
+    for name, gradient in gradients(net).items():
+        np.testing.assert_array_equal(gradient, once[name])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import asdict
 from typing import Any
 
@@ -12,6 +13,7 @@ from ..errors import require
 from ..images import Preprocess
 from ..initializer import MSRA
 from ..nn import ConvPReLU, Dense, MaxPool2D, PReLU, SpatialPyramidPooling
+from ..operators import overwritten_gradients
 from .config import Config, MaxPool
 
 
@@ -60,6 +62,7 @@ class DeepRect(mx.gluon.HybridBlock):
         }
         self.classes: tuple[str, ...] | None = None
         self.preprocess: Preprocess | None = None
+        self._overwritten: list[mx.gluon.Parameter] = []
         with self.name_scope():
             self.features = nn.HybridSequential(prefix="")
             with self.features.name_scope():
@@ -134,6 +137,29 @@ class DeepRect(mx.gluon.HybridBlock):
 
     def hybrid_forward(self, F, x):
         return self.output(self.features(x))
+
+    # The graph that the net runs itself is lighter than the one that others get: while no gradient
+    # accumulates, weights need not be read twice (`operators`).
+
+    def _build_cache(self, *args):
+        parameters = list(self.collect_params().values())
+        overwritten = all(parameter.grad_req != "add" for parameter in parameters)
+        self._overwritten = parameters if overwritten else []
+        self._cached_graph = ()
+        with overwritten_gradients() if overwritten else contextlib.nullcontext():
+            super()._build_cache(*args)
+
+    def _call_cached_op(self, *args):
+        if any(parameter.grad_req == "add" for parameter in self._overwritten):
+            self._clear_cached_op()
+        return super()._call_cached_op(*args)
+
+    def export(self, path, epoch=0, remove_amp_cast=True):
+        """Export the net as any Gluon block does; its graph can be trained."""
+        self._clear_cached_op()
+        side = self.config["input_size"]
+        self._get_graph(mx.nd.zeros((1, self.config["in_channels"], side, side)))
+        return super().export(path, epoch, remove_amp_cast)
 
 
 def get_model(
