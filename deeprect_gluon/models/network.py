@@ -156,10 +156,13 @@ class DeepRect(mx.gluon.HybridBlock):
 
     def export(self, path, epoch=0, remove_amp_cast=True):
         """Export the net as any Gluon block does; its graph can be trained."""
-        self._clear_cached_op()
         side = self.config["input_size"]
-        self._get_graph(mx.nd.zeros((1, self.config["in_channels"], side, side)))
-        return super().export(path, epoch, remove_amp_cast)
+        self._clear_cached_op()
+        super()._build_cache(mx.nd.zeros((1, self.config["in_channels"], side, side)))
+        try:
+            return super().export(path, epoch, remove_amp_cast)
+        finally:
+            self._clear_cached_op()
 
 
 def get_model(
