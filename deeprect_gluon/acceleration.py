@@ -9,6 +9,7 @@ from typing import NamedTuple, Sequence
 import mxnet as mx
 import numpy as np
 
+from .errors import require, texts, whole
 from .graph import Graph, from_net, load, to_block
 from .graph.passes import fold_affine, fold_constants, fuse, replace_prelu, simplify, why_not
 
@@ -61,8 +62,13 @@ def accelerate(
         If a file is damaged, or a parameter is missing or surplus; or if the net has control flow.
         The message names the node.
     """
-    ctx = ctx or mx.current_context()
-    graph = load(net, epoch, inputs) if isinstance(net, (str, Path)) else from_net(net, inputs)
+    require("net", net, mx.gluon.HybridBlock, str, Path)
+    require("ctx", ctx, mx.Context, type(None))
+    inputs, ctx = texts("inputs", inputs), ctx or mx.current_context()
+    if isinstance(net, (str, Path)):
+        graph = load(net, whole("epoch", epoch, 0), inputs)
+    else:
+        graph = from_net(net, inputs)
     return to_fast_block(accelerated(graph, ctx), ctx)
 
 

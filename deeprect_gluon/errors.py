@@ -23,6 +23,19 @@ def require(name: str, value: Any, *kinds: type) -> None:
         raise TypeError(f"{name} must be a {wanted}, got a {type(value).__name__}")
 
 
+def whole_numbers(name: str, value: Any, least: int) -> tuple[int, ...]:
+    """Return an argument as a tuple of ints; raise an error unless it is a sequence of such."""
+    require(name, value, tuple, list)
+    return tuple(whole(f"{name}[{i}]", number, least) for i, number in enumerate(value))
+
+
+def texts(name: str, value: Any) -> list[str]:
+    """Return an argument as a list; raise TypeError unless it is a sequence of texts."""
+    if not isinstance(value, (tuple, list)) or not all(isinstance(text, str) for text in value):
+        raise TypeError(f"{name} must be a list of texts, got {_shown(value)}")
+    return list(value)
+
+
 def whole(name: str, value: Any, least: int, most: int = 2**31 - 1) -> int:
     """Return an argument as a Python int; raise ValueError unless it is one from least to most."""
     integral = isinstance(value, (int, np.integer)) and not isinstance(value, bool)

@@ -11,6 +11,7 @@ from typing import Any, Iterable, Sequence
 import mxnet as mx
 
 from deeprect_gluon import models
+from deeprect_gluon.errors import one_of, require
 from deeprect_gluon.images import Preprocess
 from deeprect_gluon.initializer import MSRA, rectifier_slopes
 
@@ -97,6 +98,7 @@ def get_model(
         raise TypeError(
             f"pretrained={pretrained!r} names no weights; give True, 'dataset' or 'dataset@version'"
         )
+    require("activation", activation, str, type(None))
     if isinstance(classes, str):
         raise TypeError(f"classes={classes!r} is one name; give a number or a sequence of names")
     names = tuple(classes) if isinstance(classes, Iterable) else None
@@ -178,6 +180,8 @@ def list_models(
     repo : path or URL, optional
         As for `get_model`.
     """
+    require("filter", filter, str, type(None))
+    one_of("pretrained", pretrained, False, True)
     names = models.model_names()
     if pretrained:
         published = {entry["name"] for entry in open_store(repo).entries}
@@ -201,4 +205,5 @@ def model_info(
         As for `get_model`.
     """
     name = models.Config(name).name  # raises if the name is unknown
+    require("activation", activation, str, type(None))
     return index_file.select(open_store(repo).entries, name, weights, activation)

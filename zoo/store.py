@@ -16,6 +16,7 @@ import mxnet as mx
 import numpy as np
 
 from deeprect_gluon import models
+from deeprect_gluon.errors import require
 
 from . import index as index_file
 from .fetch import ELSEWHERE, fetch, read_small
@@ -259,7 +260,11 @@ def open_store(
             repo = shlex.split(text) or DEFAULT
         except ValueError as error:
             raise ValueError(f"DEEPRECT_ZOO_REPO={text} cannot be split ({error})") from error
+    require("root", root, str, Path, type(None))
     places = [repo] if isinstance(repo, (str, Path)) else repo
+    require("repo", places, tuple, list)
+    for place in places:
+        require("repo", place, str, Path)
     return Store([open_place(place) for place in places], root)
 
 

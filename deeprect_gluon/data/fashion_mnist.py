@@ -13,6 +13,7 @@ from typing import Any
 import mxnet as mx
 import numpy as np
 
+from ..errors import one_of, require, whole
 from ..images import normalise, pad
 
 DATASET = "fashion_mnist"
@@ -85,8 +86,7 @@ def load(split: str) -> tuple[np.ndarray, np.ndarray]:
     FileNotFoundError
         If a file is in none of them and cannot be downloaded.
     """
-    if split not in PREFIXES:
-        raise ValueError(f"split={split!r} is not a split of Fashion-MNIST; use 'train' or 'test'")
+    one_of("split", split, *PREFIXES)
     prefix = PREFIXES[split]
     images, labels = _read(f"{prefix}-images-idx3-ubyte"), _read(f"{prefix}-labels-idx1-ubyte")
     return images, labels.astype(np.int32)
@@ -105,6 +105,10 @@ def to_input(images: np.ndarray, size: int = 28) -> np.ndarray:
     -------
     ndarray of float32, shape (N, 1, size, size)
     """
+    require("images", images, np.ndarray)
+    if images.ndim != 3 or images.shape[1:] != (28, 28):
+        raise ValueError(f"images have shape {images.shape}; give (N, 28, 28)")
+    whole("size", size, 28)
     padded = pad(images[..., None], size)
     return normalise(padded, PREPROCESS["mean"], PREPROCESS["std"]).asnumpy()
 

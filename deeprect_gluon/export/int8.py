@@ -13,7 +13,7 @@ from ..files import write_atomically
 from .onnx import INPUT, export_onnx
 from .sidecar import input_shape as shape_of
 from .sidecar import write_sidecar
-from .symbolic import require_folder
+from .symbolic import checked_path
 
 
 def export_int8(
@@ -46,8 +46,7 @@ def export_int8(
         As `export_onnx`; also ValueError if there are no inputs, or if they are of another shape or
         not finite.
     """
-    path = Path(path)
-    require_folder(path)
+    path = checked_path(path)
     shape = input_shape or shape_of(net)
     batches = [_batch(batch, shape) for batch in inputs]
     if not sum(map(len, batches)):

@@ -9,6 +9,7 @@ from typing import Callable
 import mxnet as mx
 import numpy as np
 
+from ..errors import require
 from ..graph import Graph, from_symbol, infer_shapes, read_symbol, to_block, to_symbol
 from ..graph.symbols import last_line
 from ..models.weights import read_params
@@ -91,6 +92,7 @@ def load_export(path: Path | str) -> Exported:
     ImportError
         If the export is ONNX and onnx or onnxruntime is not installed.
     """
+    require("path", path, str, Path)
     sidecar = read_sidecar(path)
     shape = sidecar.input_shape
     if shape is None:

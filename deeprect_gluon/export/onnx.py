@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Mapping
 import mxnet as mx
 import numpy as np
 
+from ..errors import one_of, whole_numbers
 from ..files import write_atomically
 from ..graph import Graph
 from ..graph.onnx import import_onnx, to_onnx
 from ..graph.passes import constant_slopes, halve_weights, simplify
 from .sidecar import input_shape as shape_of
 from .sidecar import write_sidecar
-from .symbolic import graph_of, require_folder
+from .symbolic import checked_path, graph_of
 
 if TYPE_CHECKING:
     import onnx
@@ -78,12 +79,13 @@ def export_onnx(
         parameters other than float32.
     """
     onnx = import_onnx()
-    path = Path(path)
-    require_folder(path)
-    shape = input_shape or shape_of(net)
+    path = checked_path(path)
+    one_of("half", half, False, True)
+    shape = shape_of(net) if input_shape is None else input_shape
     if shape is None:
         raise ValueError("the net does not know its input's shape; give input_shape")
     shapes = shape if isinstance(shape, Mapping) else {INPUT: shape}
+    shapes = {name: whole_numbers("input_shape", sizes, 1) for name, sizes in shapes.items()}
     graph = constant_slopes(simplify(graph_of(net, list(shapes), portable=True)))
     if half:
         graph = halve_weights(graph)
@@ -106,7 +108,7 @@ def export_onnx(
     if not external:
         data.unlink(missing_ok=True)  # of an export before this one
     files = (target, data) if external else (target,)
-    image = None if isinstance(shape, Mapping) else shape
+    image = None if isinstance(shape, Mapping) else shapes[INPUT]
     write_sidecar(net, path, files, "onnx", "float16" if half else "float32", image)
     return files
 

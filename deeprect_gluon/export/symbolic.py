@@ -8,6 +8,7 @@ from typing import Sequence
 import mxnet as mx
 import numpy as np
 
+from ..errors import one_of, require, texts, whole_numbers
 from ..files import write_text_atomically
 from ..graph import Graph, from_net, named_arrays, to_symbol
 from ..graph.passes import constant_slopes, halve_weights, simplify
@@ -16,10 +17,13 @@ from .operators import require_loadable
 from .sidecar import write_sidecar
 
 
-def require_folder(path: Path) -> None:
-    """Raise FileNotFoundError unless the folder to export into exists."""
+def checked_path(path: Path | str) -> Path:
+    """Return where to export to; raise FileNotFoundError unless its folder exists."""
+    require("path", path, str, Path)
+    path = Path(path)
     if not path.parent.is_dir():
         raise FileNotFoundError(f"there is no folder {path.parent} to export into; make it first")
+    return path
 
 
 def graph_of(net: mx.gluon.HybridBlock | Graph, inputs: Sequence[str], portable: bool) -> Graph:
@@ -30,6 +34,7 @@ def graph_of(net: mx.gluon.HybridBlock | Graph, inputs: Sequence[str], portable:
     ValueError
         If a parameter has no value, or is not float32.
     """
+    require("net", net, mx.gluon.HybridBlock, Graph)
     graph = net if isinstance(net, Graph) else from_net(net, inputs, portable)
     for name, array in graph.arrays.items():
         if array.dtype != np.float32:
@@ -86,9 +91,12 @@ def export(
         float32, or an operator that `load_export` does not run; or, with `half`, if a weight is too
         large for float16.
     """
-    path = Path(path)
-    require_folder(path)
-    graph = graph_of(net, inputs, portable)
+    path = checked_path(path)
+    for name, flag in (("portable", portable), ("inference", inference), ("half", half)):
+        one_of(name, flag, False, True)
+    if input_shape is not None:
+        input_shape = whole_numbers("input_shape", input_shape, 1)
+    graph = graph_of(net, texts("inputs", inputs), portable)
     require_loadable(graph)
     if inference:
         graph = constant_slopes(simplify(graph))

@@ -12,8 +12,18 @@ from mxnet.base import _LIB, c_str
 from mxnet.ndarray.ndarray import _DTYPE_NP_TO_MX
 from mxnet.symbol._internal import _symbol_creator
 
+from ..errors import require
 from ..initializer.parameters import set_first_value
 from .form import Entry, Graph
+
+
+class InferenceBlock(mx.gluon.SymbolBlock):
+    """A block of a graph, whose parameters take no gradients."""
+
+    def forward(self, x, *args):
+        for tensor in (x, *args):
+            require("an input", tensor, mx.nd.NDArray, mx.sym.Symbol)
+        return super().forward(x, *args)
 
 
 def variable(name: str, hints: Mapping[str, str]) -> mx.sym.Symbol:
@@ -65,7 +75,7 @@ def to_symbol(graph: Graph) -> mx.sym.Symbol:
 
 def to_block(
     graph: Graph, ctx: mx.Context | None = None, backend: str | None = None
-) -> mx.gluon.SymbolBlock:
+) -> InferenceBlock:
     """Return a graph as a hybridized Gluon block for inference.
 
     Parameters
@@ -83,7 +93,7 @@ def to_block(
         # SymbolBlock asks for types before it has parameters; they are given below.
         warnings.filterwarnings("ignore", "Cannot decide type", UserWarning)
         inputs = [mx.sym.var(name) for name in graph.inputs()]
-        block = mx.gluon.SymbolBlock(symbol, inputs)
+        block = InferenceBlock(symbol, inputs)
     parameters = block.collect_params()
     parameters.setattr("grad_req", "null")
     for name, array in graph.arrays.items():

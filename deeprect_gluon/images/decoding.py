@@ -10,6 +10,8 @@ from typing import Iterable, Iterator, Mapping, cast
 import numpy as np
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
+from ..errors import require
+
 # The formats that are read, as Pillow names them, and the suffixes of their files. Pillow is asked
 # for no others: it reads some by starting other programs.
 FORMATS = {
@@ -197,7 +199,8 @@ def read(source: Path | str | bytes, channels: int = 3) -> np.ndarray:
     FileNotFoundError
         If there is no such file.
     """
-    if channels not in _MODES:
+    require("source", source, str, Path, bytes)
+    if not isinstance(channels, int) or channels not in _MODES:
         raise ValueError(f"an image has 1 or 3 channels, not {channels}")
     content = source if isinstance(source, bytes) else read_file(Path(source))
     return decode(identify(content), channels)

@@ -9,6 +9,7 @@ import mxnet as mx
 import numpy as np
 from PIL import Image
 
+from ..errors import one_of, require, whole
 from .decoding import MOST_PIXELS
 
 
@@ -42,8 +43,17 @@ def resize_shorter(image: np.ndarray, side: int) -> np.ndarray:
 
 def center_crop(image: np.ndarray, size: int) -> np.ndarray:
     """Return the square of `size` pixels in the middle of an image."""
+    _check_square(image, size)
     top, left = ((length - size) // 2 for length in image.shape[:2])
     return image[top : top + size, left : left + size]
+
+
+def _check_square(image: np.ndarray, size: int) -> None:
+    """Raise an error unless a square of `size` pixels fits into an image."""
+    require("image", image, np.ndarray)
+    whole("size", size, 1)
+    if image.ndim != 3 or min(image.shape[:2]) < size:
+        raise ValueError(f"a square of {size} pixels does not fit into an image {image.shape}")
 
 
 def pad(images: np.ndarray, size: int) -> np.ndarray:
@@ -66,6 +76,7 @@ def pad(images: np.ndarray, size: int) -> np.ndarray:
 
 def ten_crops(image: np.ndarray, size: int) -> np.ndarray:
     """Return the four corners, the centre, and their mirror images: (10, size, size, C)."""
+    _check_square(image, size)
     bottom, right = (length - size for length in image.shape[:2])
     corners = [(0, 0), (0, right), (bottom, 0), (bottom, right), (bottom // 2, right // 2)]
     crops = np.stack([image[y : y + size, x : x + size] for y, x in corners])
@@ -105,6 +116,17 @@ class Preprocess:
     std: tuple[float, ...]
     resize: int | None = None
     border: bool = False
+
+    def __post_init__(self):
+        whole("size", self.size, 1)
+        if self.resize is not None:
+            whole("resize", self.resize, self.size)
+        one_of("border", self.border, False, True)
+        for name in ("mean", "std"):
+            values = getattr(self, name)
+            require(name, values, tuple, list)
+            if not values or not all(isinstance(value, (int, float)) for value in values):
+                raise ValueError(f"{name} must have a number for each channel, got {values!r}")
 
     def __call__(self, images: np.ndarray) -> mx.nd.NDArray:
         """Return what `as_numpy` does as an NDArray."""

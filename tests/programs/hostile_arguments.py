@@ -6,20 +6,26 @@ raises, has a message, and was raised by the project's code or operators, or by 
 of a block; a result is ok if it can be read.
 """
 
+import atexit
 import re
+import shutil
 import sys
+import tempfile
 import traceback
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 import deeprect_gluon as dg
-from deeprect_gluon import evaluation, initializer, models, nn, optimizer
+import zoo
+from deeprect_gluon import evaluation, export, images, initializer, models, nn, optimizer
+from deeprect_gluon.data import fashion_mnist
 from deeprect_gluon.images import Preprocess
 
 import mxnet as mx  # isort: skip
 
-ROOTS = [str(Path(dg.__file__).parent), __file__]
+ROOTS = [str(Path(dg.__file__).parent), str(Path(zoo.__file__).parent), __file__]
 OPERATOR = re.compile("deeprect_(prelu|conv_prelu|dense|max_pool): ")
 OWN_ERRORS = (ValueError, TypeError, LookupError, RuntimeError)
 ones = mx.nd.ones
@@ -44,6 +50,7 @@ HOSTILE = {
     "an NDArray of integers": ones((2, 3, 4, 4), dtype="int32"),
     "an array of mx.np": mx.np.ones((2, 2)),
     "a Symbol": mx.sym.var("é"),
+    "a place that is read-only": Path("/proc/here"),
 }
 
 
@@ -73,6 +80,12 @@ def called(block):
 
 
 NET = initialized()
+FAST = dg.accelerate(NET)
+FOLDER = Path(tempfile.mkdtemp())
+atexit.register(shutil.rmtree, FOLDER)
+EXPORTED, PICTURE = FOLDER / "exported", FOLDER / "picture.png"
+export.export(NET, EXPORTED)
+Image.fromarray(IMAGE).save(PICTURE)
 MAP = (2, 3, 6, 6)
 PROBABILITIES = np.eye(4)
 # Each: the function, and arguments that are right.
@@ -157,6 +170,49 @@ CALLS = {
         {"block": mx.gluon.SymbolBlock(2 * mx.sym.var("w"), mx.sym.var("w"))},
     ),
     "set_threads": (dg.native.set_threads, {"count": 1}),
+    "accelerate": (dg.accelerate, {"net": NET, "epoch": 0, "inputs": ["data"], "ctx": mx.cpu()}),
+    "a call of an accelerated net": (lambda x: FAST(x), {"x": ones((1, 3, 32, 32))}),
+    "export": (
+        export.export,
+        {
+            **{"net": NET, "path": FOLDER / "net", "portable": False, "inference": True},
+            **{"half": False, "input_shape": (3, 32, 32), "inputs": ["data"]},
+        },
+    ),
+    "export_onnx": (
+        export.export_onnx,
+        {"net": NET, "path": FOLDER / "onnx", "input_shape": (3, 32, 32), "half": False},
+    ),
+    "load_export": (export.load_export, {"path": EXPORTED}),
+    "a loaded export": (
+        export.load_export(EXPORTED).outputs,
+        {"x": np.zeros((1, 3, 32, 32), np.float32)},
+    ),
+    "images.read": (images.read, {"source": PICTURE, "channels": 3}),
+    "Preprocess": (
+        lambda **a: Preprocess(**a)(IMAGE),
+        {"size": 32, "mean": (0.5,) * 3, "std": (0.2,) * 3, "resize": 40, "border": False},
+    ),
+    "a call of a Preprocess": (NET.preprocess, {"images": IMAGE}),
+    "center_crop": (images.center_crop, {"image": IMAGE, "size": 32}),
+    "ten_crops": (images.ten_crops, {"image": IMAGE, "size": 32}),
+    "fashion_mnist.load": (fashion_mnist.load, {"split": "test"}),
+    "fashion_mnist.to_input": (
+        fashion_mnist.to_input,
+        {"images": np.zeros((2, 28, 28), np.uint8), "size": 28},
+    ),
+    "zoo.get_model": (
+        lambda **a: repr(type(zoo.get_model(**a))),
+        {
+            **{"name": "deeprect_small14", "pretrained": True, "classes": 10},
+            **{"activation": "prelu", "repo": None, "root": FOLDER},
+        },
+    ),
+    "zoo.model_info": (
+        zoo.model_info,
+        {"name": "deeprect_small14", "weights": None, "activation": "prelu", "repo": None},
+    ),
+    "zoo.list_models": (zoo.list_models, {"filter": "*", "pretrained": True, "repo": None}),
 }
 
 
