@@ -9,6 +9,7 @@ from typing import NamedTuple, Sequence
 import mxnet as mx
 import numpy as np
 
+from . import native
 from .errors import require, texts, whole
 from .graph import Graph, from_net, load, to_block
 from .graph.passes import fold_affine, fold_constants, fuse, replace_prelu, simplify, why_not
@@ -46,8 +47,8 @@ def accelerate(
     inputs : sequence of str
         Names of the net's inputs.
     ctx : Context, optional
-        Where the net runs; by default the current context. On a GPU only rectifiers with slopes are
-        replaced.
+        Where the net runs; by default the current context. On a GPU, and on a CPU without AVX2,
+        only rectifiers with slopes are replaced.
 
     Returns
     -------
@@ -80,7 +81,9 @@ def to_fast_block(graph: Graph, ctx: mx.Context) -> mx.gluon.SymbolBlock:
 def accelerated(graph: Graph, ctx: mx.Context) -> Graph:
     """Return the graph that computes the same faster, as `accelerate` does."""
     graph = fold_affine(fold_constants(simplify(graph)))
-    return replace_prelu(graph) if ctx.device_type == "gpu" else fuse(graph)
+    # Without AVX2 oneDNN's kernels are faster than ours.
+    ours = ctx.device_type != "gpu" and native.isa() != "baseline"
+    return fuse(graph) if ours else replace_prelu(graph)
 
 
 def explain(before: Graph, after: Graph) -> list[Layer]:
