@@ -86,6 +86,8 @@ def _vector_with_req(x: Tensor) -> Tensor:
     if isinstance(x, mx.sym.Symbol):
         # As a row, since MXNet's print_summary cannot show vectors that a node returns.
         return mx.sym.expand_dims(_with_rank(x, 1), axis=0)
+    if x.ndim == 2 and x.shape[0] == 1:  # the operators take such rows, from graphs
+        raise ValueError(f"bias and slopes have one axis, got an array of shape {x.shape}")
     return _with_req(x)
 
 

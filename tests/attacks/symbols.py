@@ -26,7 +26,9 @@ def net() -> mx.gluon.HybridBlock:
         made.add(dg.nn.ConvPReLU(4, 3, padding=1, in_channels=2), nn.BatchNorm(in_channels=4))
         made.add(nn.HybridLambda(lambda F, x: F.concat(*F.split(x, num_outputs=2), x, dim=1)))
         made.add(dg.nn.MaxPool2D(2, 2), nn.AvgPool2D(2, 1), nn.Flatten())
-        made.add(dg.nn.Dense(6, True, in_units=8 * 9), dg.nn.PReLU(in_channels=6), nn.Dropout(0.5))
+        made.add(
+            dg.nn.Dense(6, fast=True, in_units=8 * 9), dg.nn.PReLU(in_channels=6), nn.Dropout(0.5)
+        )
         made.add(nn.Dense(3, in_units=6))
     made.initialize(mx.init.Normal(0.3))
     return made
