@@ -26,7 +26,7 @@ def graph_and_input(symbol, seed):
 
 
 @pytest.mark.parametrize("name", TOLERANCE)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(symbol=random_nets.nets(), seed=st.integers(0, 99))
 def test_outputs_stay(name, symbol, seed):
     graph, inputs = graph_and_input(symbol, seed)
@@ -37,7 +37,7 @@ def test_outputs_stay(name, symbol, seed):
     assert_close(run_mxnet(graph, inputs), expected, 0)
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(symbol=random_nets.nets(), seed=st.integers(0, 99))
 def test_accelerated_nets_are_equal(symbol, seed):
     graph, inputs = graph_and_input(symbol, seed)
