@@ -23,6 +23,9 @@ class InferenceBlock(mx.gluon.SymbolBlock):
     def forward(self, x, *args):
         for tensor in (x, *args):
             require("an input", tensor, mx.nd.NDArray, mx.sym.Symbol)
+            if isinstance(tensor, mx.nd.NDArray) and not (tensor.shape and all(tensor.shape)):
+                # MXNet takes such shapes for unknown, and ends the process.
+                raise ValueError(f"an input has shape {tensor.shape}; give a batch of images")
         return super().forward(x, *args)
 
 

@@ -24,7 +24,7 @@ def draw(random):
     pad = int(random.integers(0, kernel))
     images, channels, filters = random.integers(1, (4, 40, 40))
     height, width = random.integers(max(1, kernel - 2 * pad), 30, 2)
-    added, scaled = random.random(2) < 0.5
+    added, scaled = map(bool, random.random(2) < 0.5)
     out = (images, filters, height + 2 * pad + 1 - kernel, width + 2 * pad + 1 - kernel)
     shapes = [(images, channels, height, width), (filters, channels, kernel, kernel), (filters,)]
     shapes.append((int(filters if random.random() < 0.7 else 1),))
