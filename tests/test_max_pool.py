@@ -108,6 +108,7 @@ def checked_results():
     return arrays
 
 
+@pytest.mark.slow
 def test_same_bits_for_any_instruction_set_and_number_of_threads(run_program):
     digests = set()
     for isa in AVAILABLE:
