@@ -207,6 +207,10 @@ class ConvPReLU(mx.gluon.HybridBlock):
         )
 
 
+# Values of a dense layer's weight. For smaller ones MXNet is as fast forward, faster backward.
+LARGE_WEIGHT = 1 << 22
+
+
 class Dense(mx.gluon.nn.Dense):
     """Fully-connected layer, by our operator where that is faster.
 
@@ -221,9 +225,6 @@ class Dense(mx.gluon.nn.Dense):
         with a bias, all axes but the first being inputs. By default it is used there for weights
         that are too large for the caches, under the conditions of `ConvPReLU`.
     """
-
-    # Values of the weight. For smaller ones MXNet is as fast forward, and faster backward.
-    _LARGE = 1 << 22
 
     def __init__(
         self,
@@ -241,7 +242,7 @@ class Dense(mx.gluon.nn.Dense):
         self.fast = _check_fast(fast)
 
     def _is_fast(self, x) -> bool:
-        pays = self.fast or math.prod(self.weight.shape) >= self._LARGE
+        pays = self.fast or math.prod(self.weight.shape) >= LARGE_WEIGHT
         return self._flatten and pays and _runs_ours(x, self.weight.dtype, self.fast)
 
     def hybrid_forward(self, F, x, weight, bias=None):

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from typing import Any, Iterator, TypeVar
+from typing import Any, ContextManager, Iterator, TypeVar
 
 import mxnet as mx
 
@@ -26,29 +26,28 @@ _local = threading.local()
 
 
 @contextlib.contextmanager
-def portable_operators() -> Iterator[None]:
-    """Build symbols of MXNet's own operators within this context, for use without ours."""
-    before = getattr(_local, "portable", False)
-    _local.portable = True
+def _switched_on(name: str) -> Iterator[None]:
+    """Set a switch of this thread within this context."""
+    before = getattr(_local, name, False)
+    setattr(_local, name, True)
     try:
         yield
     finally:
-        _local.portable = before
+        setattr(_local, name, before)
 
 
-@contextlib.contextmanager
-def overwritten_gradients() -> Iterator[None]:
+def portable_operators() -> ContextManager[None]:
+    """Build symbols of MXNet's own operators within this context, for use without ours."""
+    return _switched_on("portable")
+
+
+def overwritten_gradients() -> ContextManager[None]:
     """Build graphs for weights whose gradients do not accumulate, within this context.
 
     Such a graph is wrong, without a word, once a weight's `grad_req` is "add". Keep it where that
     is looked after in every call.
     """
-    before = getattr(_local, "overwritten", False)
-    _local.overwritten = True
-    try:
-        yield
-    finally:
-        _local.overwritten = before
+    return _switched_on("overwritten")
 
 
 def is_portable(x: Tensor) -> bool:

@@ -60,7 +60,7 @@ def compare(before: Graph, after: Graph, x: mx.nd.NDArray, rounds: int) -> str:
         If the outputs differ by more than rounding.
     """
     blocks = [to_block(before, mx.cpu()), to_fast_block(after, mx.cpu())]
-    expected, found = (_outputs(block, x) for block in blocks)
+    expected, found = (block.outputs(x) for block in blocks)
     error = max(
         float(np.abs(y - reference).max() / max(np.abs(reference).max(), 1e-30))
         for y, reference in zip(found, expected)
@@ -73,18 +73,13 @@ def compare(before: Graph, after: Graph, x: mx.nd.NDArray, rounds: int) -> str:
     for _ in range(rounds):
         for block, times in zip(blocks, seconds):
             start = time.perf_counter()
-            _outputs(block, x)
+            block.outputs(x)
             times.append(time.perf_counter() - start)
     slow, fast = (1e3 * statistics.median(times) for times in seconds)
     return (
         f"outputs differ by {error:.1e} of the largest value; "
         f"{slow:.1f} ms before, {fast:.1f} ms after: {slow / fast:.2f} times as fast"
     )
-
-
-def _outputs(block: mx.gluon.Block, x: mx.nd.NDArray) -> list[np.ndarray]:
-    outputs = block(x)
-    return [y.asnumpy() for y in (outputs if isinstance(outputs, list) else [outputs])]
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -10,9 +10,8 @@ import mxnet as mx
 import numpy as np
 
 from ..errors import require
-from ..graph import Graph, from_symbol, infer_shapes, read_symbol, to_block, to_symbol
+from ..graph import Graph, from_symbol, infer_shapes, read_arrays, read_symbol, to_block, to_symbol
 from ..graph.symbols import last_line
-from ..models.weights import read_params
 from .onnx import INPUT
 from .onnx_check import check_onnx
 from .operators import OPERATORS, Work, check_arguments
@@ -140,8 +139,7 @@ def _onnx_session(files: list[Path], shape: tuple[int, ...]) -> Run:
 
 def _read(files: list[Path]) -> Graph:
     """Read a symbol and its parameters, and check operators and arguments."""
-    symbol, named = read_symbol(files[0], OPERATORS), read_params(files[1])
-    arrays = {name.partition(":")[2]: array for name, array in named.items()}
+    symbol, arrays = read_symbol(files[0], OPERATORS), read_arrays(files[1])
     names = symbol.list_inputs()
     if sorted(names) != sorted([INPUT, *arrays]):
         different = sorted({INPUT, *arrays} ^ set(names))
@@ -173,10 +171,4 @@ def _block(graph: Graph, shape: tuple[int, ...], path: Path) -> Run:
     except ValueError as error:
         raise ValueError(f"{path} asks for too much: {error}") from error
     block = to_block(graph, mx.cpu())
-
-    def run(x: np.ndarray) -> list[np.ndarray]:
-        outputs = block(mx.nd.array(x))
-        outputs = outputs if isinstance(outputs, list) else [outputs]
-        return [output.asnumpy() for output in outputs]
-
-    return run
+    return lambda x: block.outputs(mx.nd.array(x))

@@ -51,15 +51,6 @@ def defaults(op: str) -> dict[str, Any]:
     return found
 
 
-def is_known(op: str) -> bool:
-    """Return whether MXNet, or a library that it loaded, has an operator."""
-    try:
-        mx.operator.get_operator_arguments(op)
-    except mx.MXNetError:
-        return False
-    return True
-
-
 @functools.lru_cache(maxsize=None)
 def _arguments(op: str) -> dict[str, str]:
     """Return what MXNet says of the types of an operator's arguments, other than tensors."""

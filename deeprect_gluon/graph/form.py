@@ -5,11 +5,17 @@ from __future__ import annotations
 import collections
 import itertools
 from dataclasses import dataclass, field, replace
-from typing import Any, Callable, NamedTuple
+from typing import Any, Callable, Container, NamedTuple
 
 import numpy as np
 
 from .attributes import defaults
+
+
+def free_name(name: str, taken: Container[str]) -> str:
+    """Return a name, with a number behind it if it is taken."""
+    copies = (f"{name}_{i}" for i in itertools.count(1))
+    return next(choice for choice in itertools.chain([name], copies) if choice not in taken)
 
 
 class Entry(NamedTuple):
@@ -99,8 +105,7 @@ class Graph:
 
     def constant(self, name: str, array: np.ndarray) -> Entry:
         """Add a parameter; its name gets a number if there is another of that name."""
-        copies = (f"{name}_{i}" for i in itertools.count(1))
-        free = next(n for n in itertools.chain([name], copies) if n not in self.arrays)
+        free = free_name(name, self.arrays)
         self.arrays[free] = array
         return Entry(Node("null", free))
 

@@ -150,19 +150,26 @@ def _cast(w: Writer, node: Node) -> str:
 # ---- layers ----
 
 
+def _windows(node: Node) -> dict[str, Any]:
+    """Return ONNX's arguments for the windows of a convolution, or of a transposed one."""
+    rank = len(node["kernel"])
+    return {
+        "kernel_shape": node["kernel"],
+        "strides": _per_axis(node, "stride", 1, rank),
+        "dilations": _per_axis(node, "dilate", 1, rank),
+        "pads": 2 * _per_axis(node, "pad", 0, rank),
+        "group": node["num_group"],
+    }
+
+
 @_translates("Convolution")
 def _convolution(w: Writer, node: Node) -> str:
     _layout(node)
-    rank = len(node["kernel"])
     return w.add(
         "Conv",
         node,
         w.inputs(node),
-        kernel_shape=node["kernel"],
-        strides=_per_axis(node, "stride", 1, rank),
-        dilations=_per_axis(node, "dilate", 1, rank),
-        pads=2 * _per_axis(node, "pad", 0, rank),
-        group=node["num_group"],
+        **_windows(node),
     )
 
 
@@ -171,17 +178,12 @@ def _deconvolution(w: Writer, node: Node) -> str:
     _layout(node)
     # MXNet's own kernel on the CPU fails with a target_shape.
     _expect(node, target_shape=())
-    rank = len(node["kernel"])
     return w.add(
         "ConvTranspose",
         node,
         w.inputs(node),
-        kernel_shape=node["kernel"],
-        strides=_per_axis(node, "stride", 1, rank),
-        dilations=_per_axis(node, "dilate", 1, rank),
-        pads=2 * _per_axis(node, "pad", 0, rank),
-        output_padding=_per_axis(node, "adj", 0, rank),
-        group=node["num_group"],
+        output_padding=_per_axis(node, "adj", 0, len(node["kernel"])),
+        **_windows(node),
     )
 
 

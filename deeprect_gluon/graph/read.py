@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import json
 import re
 from pathlib import Path
@@ -15,7 +14,7 @@ import numpy as np
 from ..models.weights import read_params
 from ..operators import portable_operators
 from .attributes import parse
-from .form import Entry, Graph, Node
+from .form import Entry, Graph, Node, free_name
 from .symbols import call, count_inputs, last_line, variable
 
 # The graph of a net of a thousand layers has a hundredth of that.
@@ -51,8 +50,7 @@ def from_symbol(symbol: mx.sym.Symbol, arrays: Mapping[str, np.ndarray]) -> Grap
             raise ValueError(f"{name} ({op}) has a graph of its own, which is not supported")
         if op != "null":
             # Gluon's Dense and the Activation behind it, under one prefix, have one name.
-            copies = (f"{name}_{i}" for i in itertools.count(1))
-            name = next(choice for choice in itertools.chain([name], copies) if choice not in names)
+            name = free_name(name, names)
             names.add(name)
         texts = value.get("attrs", {})
         hints = {key: text for key, text in texts.items() if op == "null" or key.startswith("__")}
@@ -128,7 +126,7 @@ def load(prefix: Path | str, epoch: int = 0, inputs: Sequence[str] = ("data",)) 
     """
     path, params = Path(f"{prefix}-symbol.json"), Path(f"{prefix}-{epoch:04d}.params")
     symbol = read_symbol(path)
-    arrays = {name.partition(":")[2]: array for name, array in read_params(params).items()}
+    arrays = read_arrays(params)
     names = symbol.list_inputs()
     missing = [n for n in names if n not in arrays and n not in inputs and "label" not in n]
     if missing:
@@ -140,6 +138,11 @@ def load(prefix: Path | str, epoch: int = 0, inputs: Sequence[str] = ("data",)) 
     if surplus:
         raise ValueError(f"{params} has {', '.join(surplus)}, which {path} does not know")
     return from_symbol(symbol, arrays)
+
+
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """Read a file of parameters and auxiliary states; names come without "arg:" and "aux:"."""
+    return {name.partition(":")[2]: array for name, array in read_params(path).items()}
 
 
 def read_symbol(path: Path, operators: Container[str] | None = None) -> mx.sym.Symbol:

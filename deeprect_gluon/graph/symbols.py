@@ -28,6 +28,11 @@ class InferenceBlock(mx.gluon.SymbolBlock):
                 raise ValueError(f"an input has shape {tensor.shape}; give a batch of images")
         return super().forward(x, *args)
 
+    def outputs(self, *inputs: mx.nd.NDArray) -> list[np.ndarray]:
+        """Return all outputs, also if there is one."""
+        found = self(*inputs)
+        return [y.asnumpy() for y in (found if isinstance(found, list) else [found])]
+
 
 def variable(name: str, hints: Mapping[str, str]) -> mx.sym.Symbol:
     """Return a variable with attributes such as `__lr_mult__`."""

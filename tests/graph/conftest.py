@@ -31,8 +31,7 @@ def fill(symbol, seed, **shapes):
 def run_mxnet(graph, inputs):
     """Return the outputs of a graph, all of them, computed by MXNet for inference."""
     # Symbol.bind would first apply a pass of MXNet's that fails where a net adds a layer to itself.
-    outputs = to_block(graph)(*(mx.nd.array(inputs[name]) for name in graph.inputs()))
-    return [y.asnumpy() for y in (outputs if isinstance(outputs, list) else [outputs])]
+    return to_block(graph).outputs(*(mx.nd.array(inputs[name]) for name in graph.inputs()))
 
 
 def run_onnx(graph, inputs):

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Callable
 
 import pytest
+from servers import serving
 
+import zoo
 from deeprect_gluon import models
 from deeprect_gluon.initializer import MSRA, rectifier_slopes
 from deeprect_gluon.train import History, Run, TrainConfig
@@ -72,3 +74,21 @@ def few_images(monkeypatch) -> None:
 def store(published, tmp_path) -> Path:
     """A copy of that store, to be changed at will."""
     return Path(shutil.copytree(published, tmp_path / "store"))
+
+
+@pytest.fixture
+def server(store):
+    """A server of that copy."""
+    with serving(store) as server:
+        yield server
+
+
+@pytest.fixture
+def cache(tmp_path) -> Path:
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def file(published) -> dict:
+    """The index's entry of the published weights' file."""
+    return zoo.model_info(TINY["name"], repo=published)["weights"]

@@ -32,22 +32,6 @@ def quick(monkeypatch):
     monkeypatch.delenv("DEEPRECT_ZOO_OFFLINE", raising=False)
 
 
-@pytest.fixture
-def server(store):
-    with serving(store) as server:
-        yield server
-
-
-@pytest.fixture
-def cache(tmp_path) -> Path:
-    return tmp_path / "cache"
-
-
-@pytest.fixture
-def file(published) -> dict:
-    return zoo.model_info(NAME, repo=published)["weights"]
-
-
 def cached(cache: Path, file: dict, suffix: str = "") -> Path:
     return cache / f"{file['sha256'][:32]}-{file['file']}{suffix}"
 

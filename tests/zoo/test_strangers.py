@@ -36,22 +36,6 @@ def impatient(monkeypatch):
     monkeypatch.setattr(places, "SLOWEST", 1 << 40)
 
 
-@pytest.fixture
-def server(store):
-    with serving(store) as server:
-        yield server
-
-
-@pytest.fixture
-def cache(tmp_path) -> Path:
-    return tmp_path / "cache"
-
-
-@pytest.fixture
-def file(published) -> dict:
-    return zoo.model_info(NAME, repo=published)["weights"]
-
-
 def cached(cache: Path, file: dict) -> Path:
     return cache / f"{file['sha256'][:32]}-{file['file']}"
 

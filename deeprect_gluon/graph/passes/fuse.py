@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from ...nn import LARGE_WEIGHT
 from ..form import Entry, Graph, Node
 from .affine import affine
 
-# Values of a dense layer's weight from which our operator is faster than MXNet's.
-LARGE = 1 << 22
 # Up to so many filters, or channels of the input, convolutions are fastest as plain sums; measured
 # on 2026-11-27 against MXNet's and Winograd's.
 FEW_FILTERS, FEW_CHANNELS = 10, 3
@@ -40,7 +39,7 @@ def why_not(graph: Graph, node: Node) -> str | None:
     if node.op == "FullyConnected":
         if not node["flatten"]:
             return "flatten is off"
-        return None if weight.size >= LARGE else "its weight is small"
+        return None if weight.size >= LARGE_WEIGHT else "its weight is small"
     if node["layout"] not in (None, "NCHW"):
         return f"its layout is {node['layout']}"
     if any(step != 1 for step in node["stride"]):
